@@ -1,0 +1,49 @@
+# The words that people and CI share; `make` alone lists them.
+.DEFAULT_GOAL := help
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DATASET := ml/scenarios/datasets/demo
+RUN := ml/models/runs/demo
+
+.PHONY: help setup demo check lint types test docs clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(STAMP) ## Make the virtual environment in .venv
+
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not installed. Install Python 3.11, or name another with PYTHON=python3.12." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m ml.scripts.check_setup
+	@touch $@
+
+demo: $(STAMP) ## Generate a dataset, train, evaluate, and say where everything is
+	@rm -rf $(DATASET) $(RUN)
+	$(BIN)/python -m ml.scripts.gen_scenarios --base_dir ml/scenarios/base --output_dir $(DATASET) --seed 42 --train_count 90 --eval_count 90
+	$(BIN)/python -m ml.training.train_convoy --dataset_dir $(DATASET) --total_timesteps 20000 --eval_episodes 90 --output_dir $(RUN) --run_id demo
+
+check: lint types test ## Everything that must pass: lint, types, tests
+
+lint: $(STAMP) ## Style and layout of the code
+	$(BIN)/ruff check ml
+	$(BIN)/ruff format --check ml
+
+types: $(STAMP) ## Static types
+	$(BIN)/mypy
+
+test: $(STAMP) ## All tests
+	$(BIN)/pytest
+
+docs: $(STAMP) ## Rewrite the generated pages of docs/
+	@rm -rf $(DATASET)-docs
+	$(BIN)/python -m ml.scripts.gen_scenarios --output_dir $(DATASET)-docs --seed 42 --train_count 9 --eval_count 270
+	$(BIN)/python -m ml.evaluation.scripted_table --dataset_dir $(DATASET)-docs --episodes 540 --output_page docs/scripted_policies.md
+	$(BIN)/python -m ml.scripts.write_docs --output_page docs/environment.md
+
+clean: ## Remove the virtual environment and every cache
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find ml -name __pycache__ -type d -prune -exec rm -rf {} +

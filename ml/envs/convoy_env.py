@@ -1,0 +1,423 @@
+"""``RoadSense-Convoy-v0``: the rearmost car of a convoy, assisted by what it hears."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+
+from ml.envs.conditions import (
+    CONDITION_OPTIONS,
+    EGO_DRIVERS,
+    PEER_DRIVERS,
+    checked_driver,
+    draw_conditions,
+)
+from ml.envs.episode_recorder import EpisodeRecorder
+from ml.envs.hazards import (
+    CALM,
+    CALM_PLAN,
+    MIN_SOURCE_SPEED_MPS,
+    HazardPlan,
+    HazardSetting,
+    draw_hazard,
+)
+from ml.envs.observation import Observer, observation_space, observation_tables
+from ml.envs.reward import RewardFunction, reward_table
+from ml.envs.scenario_source import open_scenario_source
+from ml.envs.sumo_connection import ScenarioFiles, SumoConnection
+from ml.envs.traffic import StepEvents, Traffic
+from ml.errors import ConfigError, ScenarioError, nearest_name_hint
+from ml.espnow_emulator.emulator import RadioEmulator
+from ml.espnow_emulator.parameters import load_radio_parameters
+from ml.metrics.safety_kernels import oracle_demand_mps2
+from ml.seeding import EpisodeStreams, check_master_seed, episode_streams
+from ml.types import (
+    CAR_ACCELERATION,
+    CONTROL_PERIOD_S,
+    MAX_DEMAND_MPS2,
+    FloatArray,
+)
+
+WARM_UP_STEPS = 20
+MAX_EPISODE_STEPS = 100_000
+_RESET_OPTIONS = ("scenario_id", "episode_index", "hazard", *CONDITION_OPTIONS)
+
+Observation = dict[str, Any]
+
+
+class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
+    """The rearmost car of a convoy, whose driver is assisted by what its radio hears.
+
+    Description
+    -----------
+    Up to eight cars drive ahead of the ego, ``V001``, and broadcast their state over an emulated
+    ESP-NOW radio. A human driver model steers the ego's speed, seeing only the car directly ahead;
+    the policy adds braking. SUMO moves the cars in steps of 0.1 s; the ego goes through an actuator
+    with a dead time of one step, a lag of 0.2 s and a jerk limit of 25 m/s^3. The command computed
+    from the observation at t holds over [t, t + 0.1 s].
+
+    Action
+    ------
+    ``Box(-1, 1, (1,))``: a <= 0 is no intervention; a > 0 demands a deceleration of ``8 a`` m/s^2.
+    The ego's command is the smaller of the driver's and ``-8 a``.
+
+    Observation
+    -----------
+    ``Dict`` of ``ego``, ``peers`` (8, 10) and ``peer_mask`` (8,): only what the board can compute
+    from its own sensors and the frames it received, in the ego's frame. Slots have no meaning and
+    are shuffled each episode; ``peer_mask`` is 1 where a slot holds a peer heard within the
+    staleness threshold.
+
+    {observation_tables}
+    Rewards
+    -------
+    The weighted sum of these costs of what really happened (``info["reward_terms"]`` holds the
+    weighted terms, which add up to the reward):
+
+    {reward_table}
+
+    Starting state
+    --------------
+    The scenario's cars at their places and speeds; the ego at its driver's own gap, 2 m + T v with
+    T drawn from 0.4 to 2.0 s; then 2 s of warm-up under the driver alone, which fill the radio and
+    the history. The road is dry (8 to 9.8 m/s^2) or, in a fifth of the episodes, wet (5 m/s^2), for
+    every car. One car ahead may brake: hard to a standstill (``hard_stop``), hard for a while
+    (``hard_resolve``), mildly (``benign``), or not at all (``calm``).
+
+    End of episode
+    --------------
+    ``terminated``: the ego touches the car ahead. ``truncated``: ``max_steps`` have passed or a car
+    reaches the end of its route. The last step's ``info["episode_record"]`` holds the episode's
+    metrics from ground truth and what the hazard really was.
+
+    Arguments:
+    ----------
+    See ``__init__``. ``reset(options=...)`` fixes single draws of the next episode:
+    ``scenario_id``, ``episode_index``, ``hazard`` (a dict of ``kind``, ``source_rank``,
+    ``onset_s``, ``deceleration_mps2``, ``hold_s``), ``headway_s``, ``reaction_delay_s``,
+    ``friction_mps2``, ``ego_driver`` and ``peer_driver``.
+
+    Version history
+    ---------------
+    v0: first version.
+    """
+
+    metadata = {"render_modes": ["human"], "render_fps": 10}  # noqa: RUF012 - Gymnasium's own form
+
+    def __init__(  # noqa: PLR0913 - the signature is part of the environment's contract
+        self,
+        *,
+        sumo_cfg: str | Path | None = None,
+        dataset_dir: str | Path | None = None,
+        scenario_mode: str = "train",
+        scenario_seed: int | None = None,
+        emulator_params_path: str | Path | None = None,
+        max_steps: int = 500,
+        hazard_injection: bool = True,
+        ego_driver: str = "human",
+        peer_driver: str = "sumo",
+        environment_index: int = 0,
+        render_mode: str | None = None,
+        gui: bool = False,
+    ) -> None:
+        """Check the arguments; SUMO starts with the first ``reset``.
+
+        Args:
+            sumo_cfg: A single scenario. Exactly one of it and ``dataset_dir`` is needed.
+            dataset_dir: A dataset made by ``ml.scripts.gen_scenarios``.
+            scenario_mode: ``train`` draws scenarios at random, and radio conditions too;
+                ``eval`` walks the evaluation split in order under the radio's nominal values.
+            scenario_seed: Master seed; None draws one. ``reset(seed=...)`` replaces it.
+            emulator_params_path: Radio parameters; None takes the dataset's, else the default.
+            max_steps: Length of an episode [control steps].
+            hazard_injection: Whether cars ahead may brake; without it every episode is calm.
+            ego_driver: ``human``, ``none`` (the ego never brakes by itself) or ``sumo``.
+            peer_driver: ``sumo`` (no reaction delay) or ``delayed``.
+            environment_index: Index among parallel environments; part of every episode's seed.
+            render_mode: ``human`` opens SUMO's window, like ``gui``.
+            gui: Show the simulation in SUMO's window.
+
+        Raises:
+            ConfigError: An argument is out of range.
+            ScenarioError: The scenario or dataset cannot be used.
+            RadioParameterError: The radio parameters cannot be used.
+        """
+        if scenario_mode not in {"train", "eval"}:
+            raise ConfigError(f"scenario_mode must be 'train' or 'eval'. Got {scenario_mode!r}.")
+        if isinstance(max_steps, bool) or not isinstance(max_steps, int):
+            raise ConfigError(f"max_steps must be an integer. Got {max_steps!r}.")
+        if not 1 <= max_steps <= MAX_EPISODE_STEPS:
+            raise ConfigError(f"max_steps must be in [1, {MAX_EPISODE_STEPS}]. Got {max_steps}.")
+        if render_mode not in {None, "human"}:
+            raise ConfigError(f"render_mode must be None or 'human'. Got {render_mode!r}.")
+        if scenario_seed is None:
+            scenario_seed = int(np.random.SeedSequence().generate_state(1)[0])
+        self.master_seed = check_master_seed(scenario_seed, "scenario_seed")
+        self.render_mode = render_mode
+        self.max_steps = max_steps
+        self._mode = scenario_mode
+        self._hazard_injection = hazard_injection
+        self._ego_driver = checked_driver("ego_driver", ego_driver, EGO_DRIVERS)
+        self._peer_driver = checked_driver("peer_driver", peer_driver, PEER_DRIVERS)
+        self._environment_index = environment_index
+        self._scenarios = open_scenario_source(
+            sumo_cfg, dataset_dir, seed=self.master_seed, mode=scenario_mode
+        )
+        params_path = emulator_params_path or self._scenarios.emulator_params_path
+        self.radio = RadioEmulator(load_radio_parameters(params_path))
+        self.observation_space = observation_space()
+        self.action_space = gym.spaces.Box(-1.0, 1.0, (1,), dtype=np.float32)
+        self._connection = SumoConnection(gui=gui or render_mode == "human")
+        self._traffic = Traffic(self._connection)
+        self._observer = Observer()
+        self._reward = RewardFunction()
+        self._recorder = EpisodeRecorder(max_steps)
+        self._episode_index = 0
+        self._is_running = False
+
+    # --- Gymnasium's interface ---------------------------------------------------------------
+
+    def reset(
+        self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start the next episode.
+
+        Args:
+            seed: A new master seed, from which the sequence of episodes starts again.
+            options: Values to fix in this episode; see the class's ``Arguments``.
+
+        Returns:
+            The observation and ``info`` with the scenario, the seed and the planned hazard.
+        """
+        super().reset(seed=seed)
+        options = _checked_options(options)
+        if seed is not None:
+            self.master_seed = check_master_seed(seed)
+            self._scenarios.reseed(self.master_seed)
+            self._episode_index = 0
+        if "episode_index" in options:
+            self._episode_index = options["episode_index"]
+        files, scenario_id = self._scenarios.select(self._episode_index, options.get("scenario_id"))
+        streams = episode_streams(
+            self.master_seed,
+            split=self._mode,
+            environment_index=self._environment_index,
+            episode_index=self._episode_index,
+        )
+        try:
+            observation = self._begin_episode(files, streams, options)
+        except BaseException:
+            self.close()
+            raise
+        self._scenario_id, self._current_index = scenario_id, self._episode_index
+        self._episode_index += 1
+        self._is_running = True
+        return observation, {**self._identity(), "hazard": asdict(self._traffic.plan)}
+
+    def step(self, action: np.ndarray) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Advance the convoy by one control period under the policy's demand.
+
+        Args:
+            action: Shape (1,), in [-1, 1]; values beyond are clipped.
+
+        Returns:
+            Observation, reward, terminated, truncated, info.
+        """
+        if not self._is_running:
+            raise ConfigError("step must follow reset: the episode is over or has not begun.")
+        demand_mps2 = _demand_from_action(action)
+        oracle_mps2 = self.oracle_demand_mps2
+        acceleration_before = float(self.cars[0, CAR_ACCELERATION])
+        events = self._advance_traffic(demand_mps2)
+        self._hear()
+        observation = self._observe(demand_mps2)
+        reward, terms = self._reward(
+            self.cars, acceleration_before, self._traffic.ego_driver_command_mps2,
+            free_speed_mps=self._traffic.convoy_speed_mps, impact_speed_mps=events.impact_speed_mps,
+        )  # fmt: skip
+        self._recorder.add_step(
+            self._traffic, demand_mps2=demand_mps2, oracle_mps2=oracle_mps2, reward=reward
+        )
+        terminated = events.impact_speed_mps is not None
+        is_at_end = (
+            self._recorder.num_steps >= self.max_steps or self._traffic.convoy.is_at_route_end()
+        )
+        truncated = is_at_end and not terminated
+        info: dict[str, Any] = {"scenario_id": self._scenario_id, "reward_terms": terms}
+        if events.peer_contacts:
+            info["peer_contacts"] = events.peer_contacts
+        if terminated or truncated:
+            record = self._recorder.record(
+                self._identity(), self._traffic, impact_speed_mps=events.impact_speed_mps
+            )
+            info["episode_record"] = {**record, "radio_delivery_ratio": self._delivery_ratio()}
+            self._is_running = False
+        return observation, reward, terminated, truncated, info
+
+    def close(self) -> None:
+        """Stop SUMO; safe to call again."""
+        self._is_running = False
+        self._connection.close()
+
+    # --- Scenario selection ------------------------------------------------------------------
+
+    def set_eval_mode(self) -> None:
+        """Walk the evaluation split in order, from the next ``reset`` on."""
+        self._set_mode("eval")
+
+    def set_train_mode(self) -> None:
+        """Draw training scenarios at random, from the next ``reset`` on."""
+        self._set_mode("train")
+
+    def _set_mode(self, mode: str) -> None:
+        self._mode = mode
+        self._scenarios.set_mode(mode)
+        self._episode_index = 0
+
+    def get_scenario_count(self) -> int:
+        """Return the number of scenarios in the present split."""
+        return self._scenarios.count()
+
+    # --- Ground truth ------------------------------------------------------------------------
+
+    @property
+    def cars(self) -> FloatArray:
+        """Ground truth, shape (num_cars, NUM_CAR_FIELDS); for metrics and the oracle only."""
+        return self._traffic.convoy.cars
+
+    @property
+    def oracle_demand_mps2(self) -> float:
+        """What a policy with full knowledge and no delay would demand now [m/s^2]."""
+        return oracle_demand_mps2(self.cars)
+
+    # --- Stages of an episode ----------------------------------------------------------------
+
+    def _begin_episode(
+        self, files: ScenarioFiles, streams: EpisodeStreams, options: Mapping[str, Any]
+    ) -> Observation:
+        """Load the scenario, draw the conditions and run the warm-up."""
+        traffic = self._traffic
+        self._conditions = draw_conditions(
+            streams.driver,
+            ego_driver=self._ego_driver,
+            peer_driver=self._peer_driver,
+            options=options,
+        )
+        traffic.load(files, streams.sumo_seed)
+        traffic.begin(self._conditions, streams.peers)
+        hazard = self._draw_hazard(streams.hazard, options)
+        self._time_s = -WARM_UP_STEPS * CONTROL_PERIOD_S
+        self.radio.reset(
+            radio_key=streams.radio_key,
+            cars=self.cars,
+            time_s=self._time_s,
+            randomise=self._mode == "train",
+        )
+        self._observer.reset(self.radio.ego_sensed, streams.slots)
+        for step in range(WARM_UP_STEPS):
+            if self._advance_traffic(0.0).impact_speed_mps is not None:
+                raise ScenarioError(f"{files.sumocfg}: the ego collides within the warm-up of 2 s.")
+            self._time_s = (step + 1 - WARM_UP_STEPS) * CONTROL_PERIOD_S
+            self._hear_at(self._time_s)
+        traffic.plan = hazard
+        self._recorder.reset(self.cars)
+        return self._observe(0.0)
+
+    def _draw_hazard(
+        self, generator: np.random.Generator, options: Mapping[str, Any]
+    ) -> HazardPlan:
+        """Draw the hazard; a convoy too slow for one is calm unless one is asked for."""
+        request = options.get("hazard")
+        setting = HazardSetting(
+            mode=self._mode,
+            num_peers=self._traffic.convoy.num_peers,
+            episode_s=self.max_steps * CONTROL_PERIOD_S,
+            friction_mps2=self._conditions.friction_mps2,
+            episode_index=self._episode_index,
+        )
+        plan = draw_hazard(generator, setting, request)
+        is_asked_for = request is not None and request.get("kind", CALM) != CALM
+        is_slow = self._traffic.convoy_speed_mps < MIN_SOURCE_SPEED_MPS
+        if not is_asked_for and (is_slow or not self._hazard_injection):
+            return CALM_PLAN
+        return plan
+
+    def _advance_traffic(self, demand_mps2: float) -> StepEvents:
+        """Move the cars by one control period."""
+        return self._traffic.advance(self._time_s, demand_mps2, self.radio.true_age_s)
+
+    def _hear(self) -> None:
+        """Let the radio and the sensors catch up with the cars after a step."""
+        self._time_s = (self._recorder.num_steps + 1) * CONTROL_PERIOD_S
+        self._hear_at(self._time_s)
+
+    def _hear_at(self, time_s: float) -> None:
+        self.radio.advance(time_s, self.cars)
+        self._observer.record(self.radio.ego_sensed)
+
+    def _observe(self, demand_mps2: float) -> Observation:
+        """Return what the policy sees now."""
+        return self._observer.observation(self.radio.ego_sensed, self.radio.heard, demand_mps2)
+
+    # --- Records -----------------------------------------------------------------------------
+
+    @property
+    def trace(self) -> FloatArray:
+        """What happened so far in the episode, shape (num_steps, NUM_TRACE_FIELDS)."""
+        return self._recorder.trace
+
+    def _identity(self) -> dict[str, Any]:
+        """Return what the episode is: scenario, seed and conditions."""
+        return {
+            "scenario_id": self._scenario_id,
+            "master_seed": self.master_seed,
+            "episode_index": self._current_index,
+            "num_peers": self._traffic.convoy.num_peers,
+            "convoy_speed_mps": self._traffic.convoy_speed_mps,
+            "headway_s": self._conditions.time_gap_s,
+            "reaction_delay_s": self._conditions.reaction_s,
+            "friction_mps2": self._conditions.friction_mps2,
+        }
+
+    def _delivery_ratio(self) -> float | None:
+        """Return the share of the peers' frames that reached the ego, None if none was sent."""
+        frames = self.radio.statistics()
+        num_sent = int(frames.frames_sent.sum())
+        return int(frames.frames_delivered.sum()) / num_sent if num_sent else None
+
+
+def _checked_options(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return the options of a reset, or raise ConfigError on an unknown or malformed one."""
+    checked = options or {}
+    for name in checked:
+        if name not in _RESET_OPTIONS:
+            hint = nearest_name_hint(name, _RESET_OPTIONS)
+            raise ConfigError(f"reset option {name!r} is unknown. {hint}")
+    index = checked.get("episode_index", 0)
+    if isinstance(index, bool) or not isinstance(index, int) or index < 0:
+        raise ConfigError(f"reset option episode_index must be an integer >= 0. Got {index!r}.")
+    hazard = checked.get("hazard")
+    if hazard is not None and not isinstance(hazard, Mapping):
+        raise ConfigError(f"reset option hazard must be a dict. Got {hazard!r}.")
+    return checked
+
+
+def _demand_from_action(action: np.ndarray) -> float:
+    """Return the braking demand [m/s^2] of an action, or raise ConfigError."""
+    value = np.asarray(action, dtype=np.float64).reshape(-1)
+    if value.shape != (1,) or not math.isfinite(value[0]):
+        raise ConfigError(f"action must be one finite number of shape (1,). Got {action!r}.")
+    return MAX_DEMAND_MPS2 * min(1.0, max(0.0, float(value[0])))
+
+
+if ConvoyEnv.__doc__ is not None:
+    ConvoyEnv.__doc__ = ConvoyEnv.__doc__.replace(
+        "{observation_tables}", observation_tables().replace("\n", "\n    ")
+    ).replace("{reward_table}", reward_table().replace("\n", "\n    "))

@@ -1,0 +1,121 @@
+"""Keeps an episode's trace of ground truth and turns it into the episode's record."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ml.envs.hazards import CALM
+from ml.envs.traffic import Traffic
+from ml.metrics.episode import alarm_counts, comfort_metrics, safety_metrics
+from ml.types import (
+    CAR_ACCELERATION,
+    CAR_PATH_POSITION,
+    CAR_SPEED,
+    CONTROL_PERIOD_S,
+    NUM_TRACE_FIELDS,
+    FloatArray,
+)
+
+
+class EpisodeRecorder:
+    """One row of the trace per step, one record per episode."""
+
+    def __init__(self, max_steps: int) -> None:
+        """Allocate the trace of an episode of at most ``max_steps`` steps."""
+        self._trace: FloatArray = np.zeros((max_steps, NUM_TRACE_FIELDS))
+        self.num_steps = 0
+        self._return = 0.0
+        self._start_position_m = 0.0
+
+    @property
+    def trace(self) -> FloatArray:
+        """What happened so far, shape (num_steps, NUM_TRACE_FIELDS)."""
+        return self._trace[: self.num_steps]
+
+    def reset(self, cars: FloatArray) -> None:
+        """Start an episode with the cars, shape (num_cars, NUM_CAR_FIELDS), as they are now."""
+        self.num_steps = 0
+        self._return = 0.0
+        self._start_position_m = float(cars[0, CAR_PATH_POSITION])
+
+    def add_step(
+        self, traffic: Traffic, *, demand_mps2: float, oracle_mps2: float, reward: float
+    ) -> None:
+        """Add what a step led to.
+
+        Args:
+            traffic: The convoy after the step.
+            demand_mps2: The policy's braking demand.
+            oracle_mps2: What full knowledge would have demanded at the decision.
+            reward: The step's reward.
+        """
+        cars = traffic.convoy.cars
+        gap_m, lead_speed_mps, lead_acceleration_mps2 = math.inf, 0.0, 0.0
+        if cars.shape[0] > 1:
+            gap_m = traffic.lead_gap_m
+            lead_speed_mps, lead_acceleration_mps2 = cars[1, CAR_SPEED], cars[1, CAR_ACCELERATION]
+        self._trace[self.num_steps] = (
+            (self.num_steps + 1) * CONTROL_PERIOD_S,
+            cars[0, CAR_SPEED],
+            cars[0, CAR_ACCELERATION],
+            gap_m,
+            lead_speed_mps,
+            lead_acceleration_mps2,
+            demand_mps2,
+            traffic.ego_driver_command_mps2,
+            oracle_mps2,
+            cars[0, CAR_PATH_POSITION] - self._start_position_m,
+        )
+        self.num_steps += 1
+        self._return += reward
+
+    def record(
+        self, identity: Mapping[str, Any], traffic: Traffic, *, impact_speed_mps: float | None
+    ) -> dict[str, Any]:
+        """Return the episode's record: one flat row, all from ground truth.
+
+        Args:
+            identity: What the episode was: scenario, seed, conditions.
+            traffic: The convoy at the end.
+            impact_speed_mps: Closing speed of the collision that ended it, None if none did.
+        """
+        has_collided = impact_speed_mps is not None
+        return {
+            **identity,
+            "steps": self.num_steps,
+            "duration_s": self.num_steps * CONTROL_PERIOD_S,
+            "return": self._return,
+            "terminated": has_collided,
+            "truncated": not has_collided,
+            "collision": has_collided,
+            "impact_speed_mps": impact_speed_mps,
+            "peer_contacts": traffic.num_peer_contacts,
+            **hazard_record(traffic),
+            **safety_metrics(self.trace),
+            **alarm_counts(self.trace),
+            **comfort_metrics(self.trace),
+        }
+
+
+def hazard_record(traffic: Traffic) -> dict[str, Any]:
+    """Return what hazard was asked for and what really happened."""
+    plan, outcome = traffic.plan, traffic.outcome
+    is_realised, failure = outcome.verdict(plan)
+    is_calm = plan.kind == CALM
+    measured = outcome.measured_deceleration_mps2 if outcome.is_started else None
+    return {
+        "hazard_kind": plan.kind,
+        "hazard_is_realised": is_realised,
+        "hazard_failure": failure,
+        "hazard_source": None if is_calm else traffic.convoy.ids[plan.source_rank],
+        "hazard_source_rank": None if is_calm else plan.source_rank,
+        "hazard_onset_s": None if is_calm else plan.onset_s,
+        "hazard_requested_deceleration_mps2": None if is_calm else plan.deceleration_mps2,
+        "hazard_measured_deceleration_mps2": measured,
+        "headway_at_onset_s": outcome.headway_at_onset_s,
+        "age_at_onset_s": outcome.age_at_onset_s,
+    }

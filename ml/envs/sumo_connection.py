@@ -1,0 +1,242 @@
+"""SUMO in this process, through libsumo, or in a window of its own, through TraCI.
+
+libsumo holds one simulation per process. A connection owns it from its first ``load`` until
+``close``; closing happens once, whichever comes first: an explicit call, an exception while
+loading or stepping, or garbage collection.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from xml.etree import ElementTree
+
+from ml.errors import ConfigError, ScenarioError, SimulatorError
+from ml.types import CONTROL_PERIOD_S
+
+SYSTEM_LIBRARIES = "libgl1 libx11-6 libxext6 libxrender1 libatomic1"
+
+# Contact is ours to judge (SUMO's own flag fires at minGap, 2.5 m before contact), insertion must
+# not delay or move a car, and nothing is written but what a caller asks for.
+SIMULATION_OPTIONS = (
+    "--step-length", str(CONTROL_PERIOD_S),
+    "--step-method.ballistic",
+    "--collision.action", "warn",
+    "--collision.mingap-factor", "0",
+    "--collision.check-junctions",
+    "--time-to-teleport", "-1",
+    "--insertion-checks", "none",
+    "--xml-validation", "never",
+    "--no-step-log",
+    "--no-warnings",
+)  # fmt: skip
+
+_active_connection: weakref.ref[SumoConnection] | None = None
+
+
+@dataclass(frozen=True)
+class ScenarioFiles:
+    """The input files that a scenario's ``.sumocfg`` names; its other settings are ours.
+
+    Attributes:
+        sumocfg: The scenario's configuration file.
+        network: The road network.
+        routes: The route files, in order.
+        additional: Further input files, in order.
+    """
+
+    sumocfg: Path
+    network: Path
+    routes: tuple[Path, ...]
+    additional: tuple[Path, ...] = ()
+
+    def options(self) -> list[str]:
+        """Return SUMO's command-line options that load these files."""
+        options = ["-n", str(self.network), "-r", ",".join(map(str, self.routes))]
+        if self.additional:
+            options += ["-a", ",".join(map(str, self.additional))]
+        return options
+
+
+def read_scenario_files(sumocfg: str | Path) -> ScenarioFiles:
+    """Read which files a ``.sumocfg`` names and check that they are there.
+
+    Args:
+        sumocfg: Path of the configuration file; relative names in it count from its folder.
+
+    Returns:
+        The scenario's input files.
+
+    Raises:
+        ScenarioError: The file is missing, is no XML, or names no or missing input files.
+    """
+    path = Path(sumocfg)
+    if not path.is_file():
+        raise ScenarioError(
+            f"sumo_cfg must be an existing .sumocfg file. Got {str(path)!r}. Check the path."
+        )
+    try:
+        root = ElementTree.parse(path).getroot()  # noqa: S314 - the parser expands no external entity
+    except (ElementTree.ParseError, UnicodeDecodeError, ValueError) as error:
+        raise ScenarioError(f"{path} must be well-formed XML. Got: {error}.") from error
+    network = _named_files(root, "net-file", path)
+    routes = _named_files(root, "route-files", path)
+    if len(network) != 1 or not routes:
+        raise ScenarioError(
+            f"{path} must name one <net-file> and at least one <route-files> in its <input>. "
+            f"Got {len(network)} and {len(routes)}."
+        )
+    additional = _named_files(root, "additional-files", path)
+    return ScenarioFiles(path, network[0], routes, additional)
+
+
+def _named_files(root: ElementTree.Element, tag: str, sumocfg: Path) -> tuple[Path, ...]:
+    """Return the existing files that the element ``tag`` lists, separated by commas."""
+    element = root.find(f".//{tag}")
+    if element is None:
+        return ()
+    names = [name.strip() for name in element.get("value", "").split(",") if name.strip()]
+    paths = tuple(sumocfg.parent / name for name in names)
+    for path in paths:
+        if not path.is_file():
+            raise ScenarioError(f"{sumocfg} names {path} in <{tag}>, which does not exist.")
+    return paths
+
+
+class SumoConnection:
+    """One SUMO simulation, loaded again and again with changing scenarios."""
+
+    def __init__(self, *, gui: bool = False) -> None:
+        """Prepare a connection; SUMO starts with the first ``load``.
+
+        Args:
+            gui: Show the simulation in sumo-gui through TraCI instead of running it in process.
+
+        Raises:
+            SimulatorError: The simulator's library cannot be imported.
+            ConfigError: ``gui`` was asked for and there is no display.
+        """
+        if gui and sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+            raise ConfigError(
+                "--gui needs a display: DISPLAY must be set. Got none. Run it in a desktop "
+                "session, or leave --gui out."
+            )
+        self._gui = gui
+        self._sumo: Any = _import_simulator("traci" if gui else "libsumo")
+        self._is_started = False
+        self._finalizer: weakref.finalize[Any, SumoConnection] | None = None
+        self.vehicle: Any = self._sumo.vehicle
+        """SUMO's vehicle functions (getters and setters by vehicle id)."""
+
+    def load(self, files: ScenarioFiles, sumo_seed: int) -> None:
+        """Load a scenario, in place of the one before.
+
+        Args:
+            files: The scenario's input files.
+            sumo_seed: Seed of SUMO's own random numbers.
+
+        Raises:
+            SimulatorError: Another connection of this process is open.
+            ScenarioError: SUMO refuses the scenario; the connection is closed.
+        """
+        options = [*files.options(), *SIMULATION_OPTIONS, "--seed", str(sumo_seed)]
+        try:
+            if self._is_started:
+                self._sumo.load(options)
+            else:
+                self._start(options)
+        except self._sumo.TraCIException as error:
+            self.close()
+            message = " ".join(str(error).split())
+            raise ScenarioError(f"SUMO cannot load {files.sumocfg}: {message}") from error
+
+    def _start(self, options: list[str]) -> None:
+        """Start SUMO and make this the connection that owns it."""
+        global _active_connection  # noqa: PLW0603 - libsumo itself is one per process
+        active = None if _active_connection is None else _active_connection()
+        if active is not None and not self._gui:
+            raise SimulatorError(
+                "libsumo holds one simulation per process, and another environment is open. "
+                "Close it first, or run this one in its own process."
+            )
+        self._finalizer = weakref.finalize(self, _close_simulator, self._sumo)
+        if self._gui:
+            self._sumo.start([_gui_binary(), *options, "--start", "--quit-on-end"])
+        else:
+            self._sumo.start(["sumo", *options])
+            _active_connection = weakref.ref(self)
+        self._is_started = True
+
+    def step(self) -> None:
+        """Advance the simulation by one control period.
+
+        Raises:
+            SimulatorError: SUMO stopped; the connection is closed.
+        """
+        try:
+            self._sumo.simulationStep()
+        except (self._sumo.TraCIException, self._sumo.FatalTraCIError) as error:
+            self.close()
+            message = " ".join(str(error).split())
+            raise SimulatorError(f"SUMO failed while stepping: {message}") from error
+
+    def vehicle_ids(self) -> tuple[str, ...]:
+        """Return the ids of the vehicles on the road."""
+        return tuple(self._sumo.vehicle.getIDList())
+
+    def arrived_ids(self) -> tuple[str, ...]:
+        """Return the ids of the vehicles that left the road in the last step."""
+        return tuple(self._sumo.simulation.getArrivedIDList())
+
+    def colliding_ids(self) -> tuple[str, ...]:
+        """Return the ids of the vehicles in SUMO's own collision list."""
+        return tuple(self._sumo.simulation.getCollidingVehiclesIDList())
+
+    def lane_length_m(self, lane_id: str) -> float:
+        """Return a lane's length [m]."""
+        return float(self._sumo.lane.getLength(lane_id))
+
+    def lane_links(self, lane_id: str) -> list[tuple[str, str]]:
+        """Return a lane's successors as (next lane, internal lane through the junction or '')."""
+        return [(link[0], link[4]) for link in self._sumo.lane.getLinks(lane_id)]
+
+    def close(self) -> None:
+        """Stop SUMO; safe to call again and after a failure."""
+        global _active_connection  # noqa: PLW0603 - see _start
+        if self._finalizer is not None:
+            self._finalizer()
+            self._finalizer = None
+            if _active_connection is not None and _active_connection() is self:
+                _active_connection = None
+        self._is_started = False
+
+
+def _close_simulator(simulator: Any) -> None:  # noqa: ANN401 - libsumo has no type information
+    """Close the simulator; a simulation that SUMO has already ended is no error."""
+    try:
+        simulator.close()
+    except (simulator.TraCIException, simulator.FatalTraCIError):
+        return
+
+
+def _import_simulator(name: str) -> ModuleType:
+    """Import libsumo or traci, or say in one line what is missing and how to get it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise SimulatorError(
+            f"{name} cannot be imported ({error}). On Debian or Ubuntu run: "
+            f"apt-get install {SYSTEM_LIBRARIES}"
+        ) from error
+
+
+def _gui_binary() -> str:
+    """Return the path of sumo-gui in the installed wheel."""
+    sumo = importlib.import_module("sumo")
+    return str(Path(sumo.SUMO_HOME) / "bin" / "sumo-gui")

@@ -1,0 +1,18 @@
+"""The radio: what the ego's board hears, and what its own sensors read."""
+
+from ml.espnow_emulator.emulator import RadioEmulator, RadioStatistics
+from ml.espnow_emulator.episode_values import EpisodeRadioValues
+from ml.espnow_emulator.parameters import (
+    DEFAULT_PARAMETERS_PATH,
+    RadioParameters,
+    load_radio_parameters,
+)
+
+__all__ = [
+    "DEFAULT_PARAMETERS_PATH",
+    "EpisodeRadioValues",
+    "RadioEmulator",
+    "RadioParameters",
+    "RadioStatistics",
+    "load_radio_parameters",
+]

@@ -1,0 +1,211 @@
+"""What the ego's board hears of the cars around it, over a lossy one-way broadcast radio."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ml.errors import ConfigError
+from ml.espnow_emulator.episode_values import (
+    EpisodeRadioValues,
+    drawn_values,
+    fill_values,
+    nominal_values,
+)
+from ml.espnow_emulator.parameters import RadioParameters
+from ml.espnow_emulator.radio_kernels import (
+    FRAMES_IN_FLIGHT_PER_LINK,
+    FRAMES_KEPT,
+    LARGEST_NUM_CARS,
+    LINK_NUM_ACCEPTED,
+    LINK_NUM_DELIVERED,
+    LINK_NUM_OUT_OF_RANGE,
+    NUM_FRAME_FIELDS,
+    NUM_LINK_FIELDS,
+    NUM_SENDER_FIELDS,
+    NUM_VALUES,
+    SENDER_NUM_SENT,
+    advance_radio,
+    reset_radio,
+)
+from ml.types import (
+    NUM_CAR_FIELDS,
+    NUM_HEARD_FIELDS,
+    NUM_SENSED_FIELDS,
+    FloatArray,
+    IntArray,
+)
+
+_NUM_RECEIVERS = 1
+_EGO = 0
+
+
+@dataclass(frozen=True)
+class RadioStatistics:
+    """Counts of frames since reset, int64 (num_cars,), indexed by sender; the ego's are 0.
+
+    Attributes:
+        frames_sent: Transmissions.
+        frames_delivered: Frames that reached the ego's radio so far.
+        frames_accepted: Of those, newer than what the ego's board held.
+        frames_out_of_range: Transmissions from beyond the maximum range.
+    """
+
+    frames_sent: IntArray
+    frames_delivered: IntArray
+    frames_accepted: IntArray
+    frames_out_of_range: IntArray
+
+
+class RadioEmulator:
+    """The radio between the convoy's cars and the ego, one episode at a time.
+
+    Each car samples its sensors and broadcasts at 10 Hz in its own phase; each directed link loses
+    frames in bursts; what arrives goes through newest-wins on the ego's board. The arrays below
+    are overwritten by every ``advance``; they are replaced when the number of cars changes.
+
+    Attributes:
+        heard: What the ego's board holds, float64 (num_cars, NUM_HEARD_FIELDS); row 0 is zeros. A
+            peer never heard has zeros, and 1000 s as its time since reception.
+        ego_sensed: The ego's own sensors, float64 (NUM_SENSED_FIELDS,).
+        true_age_s: Time since the state held was measured, float64 (num_cars,) [s]. No board can
+            know it: for metrics, never for the observation.
+        episode_values: The values in force this episode.
+    """
+
+    heard: FloatArray
+    ego_sensed: FloatArray
+    true_age_s: FloatArray
+    episode_values: EpisodeRadioValues
+
+    def __init__(self, parameters: RadioParameters) -> None:
+        self._parameters = parameters
+        self._nominal_values = nominal_values(parameters)
+        self.episode_values = self._nominal_values
+        self._values = np.zeros(NUM_VALUES)
+        fill_values(parameters, self._nominal_values, self._values)
+        self._are_values_nominal = True
+        self._radio_key = np.uint64(0)
+        self._time_s = -math.inf
+        self.ego_sensed = np.zeros(NUM_SENSED_FIELDS)
+        self._allocate(0)
+
+    def _allocate(self, num_cars: int) -> None:
+        """Make the arrays for a number of cars."""
+        self.heard = np.zeros((num_cars, NUM_HEARD_FIELDS))
+        self.true_age_s = np.zeros(num_cars)
+        self._previous_cars = np.zeros((num_cars, NUM_CAR_FIELDS))
+        self._cars = np.zeros((num_cars, NUM_CAR_FIELDS))
+        self._senders = np.zeros((num_cars, NUM_SENDER_FIELDS))
+        self._frames = np.zeros((num_cars, FRAMES_KEPT, NUM_FRAME_FIELDS))
+        self._links = np.zeros((_NUM_RECEIVERS, num_cars, NUM_LINK_FIELDS))
+        num_events = num_cars * (1 + _NUM_RECEIVERS * FRAMES_IN_FLIGHT_PER_LINK)
+        self._queue_times = np.zeros(num_events + 1)
+        self._queue_codes = np.zeros(num_events + 1, dtype=np.int64)
+
+    def reset(
+        self, *, radio_key: int, cars: FloatArray, time_s: float, randomise: bool = False
+    ) -> None:
+        """Start an episode: every board anew, nothing heard, the ego's sensors read once.
+
+        Args:
+            radio_key: Key of all the episode's random numbers, in [0, 2**64 - 1].
+            cars: Ground truth at ``time_s``, (num_cars, NUM_CAR_FIELDS), row 0 the ego.
+            time_s: Simulation time [s].
+            randomise: Draw this episode's values from the parameter file's ranges.
+
+        Raises:
+            ConfigError: The key, the array's shape or the time is out of its range.
+        """
+        if not 0 <= radio_key < 2**64:
+            raise ConfigError(f"radio_key must be in [0, 2**64 - 1]. Got {radio_key}.")
+        if cars.ndim != 2 or cars.shape[1] != NUM_CAR_FIELDS:
+            raise ConfigError(f"cars must have {NUM_CAR_FIELDS} columns. Got shape {cars.shape}.")
+        num_cars = cars.shape[0]
+        if not 1 <= num_cars <= LARGEST_NUM_CARS:
+            raise ConfigError(f"cars must have 1 to {LARGEST_NUM_CARS} rows. Got {num_cars}.")
+        if not math.isfinite(time_s):
+            raise ConfigError(f"time_s must be finite. Got {time_s}.")
+        if num_cars != self._cars.shape[0]:
+            self._allocate(num_cars)
+        self._radio_key = np.uint64(radio_key)
+        self._time_s = float(time_s)
+        self._set_values(randomise)
+        self._cars[:] = self._previous_cars[:] = cars
+        reset_radio(
+            self._radio_key,
+            self._time_s,
+            self._cars,
+            self._values,
+            self._senders,
+            self._links,
+            self._queue_times,
+            self._queue_codes,
+        )
+        self.advance(time_s, cars)
+
+    def _set_values(self, randomise: bool) -> None:
+        """Put the episode's values in force."""
+        if randomise:
+            self.episode_values = drawn_values(self._parameters, self._radio_key)
+        elif not self._are_values_nominal:
+            self.episode_values = self._nominal_values
+        else:
+            return
+        fill_values(self._parameters, self.episode_values, self._values)
+        self._are_values_nominal = not randomise
+
+    def advance(self, time_s: float, cars: FloatArray) -> None:
+        """Handle every event since the last call, in the order of its time.
+
+        The truth in between is linear between the previous and the current ``cars``; headings turn
+        through the shorter arc.
+
+        Args:
+            time_s: Simulation time [s], not before the last call's.
+            cars: Ground truth at ``time_s``, (num_cars, NUM_CAR_FIELDS).
+
+        Raises:
+            ConfigError: ``cars`` has another shape than at reset, or time runs backwards.
+        """
+        if cars.shape != self._cars.shape:
+            raise ConfigError(
+                f"cars must have the shape {self._cars.shape} of reset. Got {cars.shape}. "
+                "Call reset when cars come or go."
+            )
+        if not self._time_s <= time_s < math.inf:
+            raise ConfigError(
+                f"time_s must be finite and at least {self._time_s}, the last call's. Got {time_s}."
+            )
+        # Own buffers and a plain float keep the kernel at one compiled signature.
+        self._cars[:] = cars
+        now_s = float(time_s)
+        advance_radio(
+            self._radio_key,
+            self._time_s,
+            now_s,
+            self._values,
+            self._previous_cars,
+            self._cars,
+            self._senders,
+            self._frames,
+            self._links,
+            self._queue_times,
+            self._queue_codes,
+            self.heard,
+            self.true_age_s,
+            self.ego_sensed,
+        )
+        self._time_s = now_s
+
+    def statistics(self) -> RadioStatistics:
+        """Return the counts of frames since reset."""
+        links = self._links[_EGO]
+        return RadioStatistics(
+            frames_sent=self._senders[:, SENDER_NUM_SENT].astype(np.int64),
+            frames_delivered=links[:, LINK_NUM_DELIVERED].astype(np.int64),
+            frames_accepted=links[:, LINK_NUM_ACCEPTED].astype(np.int64),
+            frames_out_of_range=links[:, LINK_NUM_OUT_OF_RANGE].astype(np.int64),
+        )

@@ -1,0 +1,286 @@
+"""Everything that the simple radio model needs, and the reader of its JSON file.
+
+A missing section or key takes its default. An unknown key, a value out of its range and a burst
+length that no two-state process can have are refused in one line that names file, key and rule.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ml.errors import RadioParameterError, nearest_name_hint
+from ml.espnow_emulator.parameter_sections import (
+    LARGEST_RANDOM_LOSS,
+    SECTIONS,
+    BurstLossParameters,
+    DomainRandomizationParameters,
+    LatencyParameters,
+    ObservationParameters,
+    PacketLossParameters,
+    SensorNoiseParameters,
+)
+
+DEFAULT_PARAMETERS_PATH = Path(__file__).resolve().parent / "emulator_params_5m.json"
+
+METADATA_KEYS = ("_metadata", "metadata")
+OBSOLETE_KEYS = {
+    ("burst_loss", "loss_multiplier"): "bursts follow from mean_burst_length and the loss rates",
+    ("burst_loss", "max_loss_cap"): "a cap would change the loss rates, which are met as given",
+    ("observation", "monitored_vehicles"): "every car of the scenario is heard",
+    ("sensor_noise", "mag_std_ut"): "no magnetic field is sent; heading_std_deg covers it",
+    ("sensor_noise", "gyro_std_rad_s"): "no turn rate is sent",
+}
+_NOMINAL_LOSS = PacketLossParameters()
+_LONGEST_SHOWN = 60
+
+
+@dataclass(frozen=True)
+class RadioParameters:
+    """Everything that the simple radio model needs, checked on construction.
+
+    Attributes:
+        latency: Transmission to reception.
+        packet_loss: Loss by distance.
+        burst_loss: How losses cluster.
+        sensor_noise: Errors of every car's sensors.
+        observation: The receiving board.
+        domain_randomization: Ranges for episodes that are randomised.
+        source: File that the values come from, for messages.
+
+    Raises:
+        RadioParameterError: A value is out of its range, or no burst process can meet it.
+
+    >>> RadioParameters(latency=LatencyParameters(base_ms=9.0)).latency.base_ms
+    9.0
+    """
+
+    latency: LatencyParameters = field(default_factory=LatencyParameters)
+    packet_loss: PacketLossParameters = field(default_factory=PacketLossParameters)
+    burst_loss: BurstLossParameters = field(default_factory=BurstLossParameters)
+    sensor_noise: SensorNoiseParameters = field(default_factory=SensorNoiseParameters)
+    observation: ObservationParameters = field(default_factory=ObservationParameters)
+    domain_randomization: DomainRandomizationParameters = field(
+        default_factory=DomainRandomizationParameters
+    )
+    source: str = "RadioParameters"
+
+    def __post_init__(self) -> None:
+        for section in SECTIONS:
+            for entry in dataclasses.fields(SECTIONS[section]):
+                value = getattr(getattr(self, section), entry.name)
+                _check_value(value, entry, f"{self.source} [{section}]")
+        _check_thresholds(self.packet_loss, self.source)
+        _check_bursts(self)
+
+
+def feasible_mean_burst(loss_rate: float) -> float:
+    """Return the shortest mean burst that a two-state process with this loss can have.
+
+    max(1, loss / (1 - loss)): a shorter one would need a probability good -> bad above 1.
+
+    >>> feasible_mean_burst(0.75)
+    3.0
+    """
+    return math.inf if loss_rate >= 1.0 else max(1.0, loss_rate / (1.0 - loss_rate))
+
+
+def load_radio_parameters(path: str | Path | None = None) -> RadioParameters:
+    """Read an emulator parameter file.
+
+    Args:
+        path: The JSON file; None for the packaged nominal one.
+
+    Returns:
+        Its values, with defaults where it is silent.
+
+    Raises:
+        RadioParameterError: It cannot be read, or holds a key or value that cannot be used.
+    """
+    source = Path(path) if path is not None else DEFAULT_PARAMETERS_PATH
+    content = _read_object(source)
+    sections: dict[str, Any] = {}
+    for name, section in content.items():
+        if name in METADATA_KEYS:
+            continue
+        if name not in SECTIONS:
+            hint = nearest_name_hint(name, [*SECTIONS, "_metadata"])
+            raise RadioParameterError(f"{name!r} in {source} must be a known section. {hint}")
+        if not isinstance(section, dict):
+            raise RadioParameterError(
+                f"{name} in {source} must be an object. Got {_shown(section)}. "
+                "Write its keys in braces."
+            )
+        sections[name] = SECTIONS[name](**_section_values(name, section, source))
+    return RadioParameters(**sections, source=str(source))
+
+
+def _read_object(source: Path) -> dict[str, Any]:
+    """Return the file's JSON object."""
+    try:
+        text = source.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise RadioParameterError(
+            f"{source} must be UTF-8 text. Got other bytes. Save it as UTF-8 JSON."
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise RadioParameterError(
+            f"{source} must be a readable emulator parameter file. Got: {reason}. "
+            "Give the path of a JSON file, or none for the packaged one."
+        ) from error
+    if not text.strip():
+        raise RadioParameterError(
+            f"{source} must be a JSON object. Got an empty file. Write {{}} for all defaults."
+        )
+    try:
+        content = json.loads(text, object_pairs_hook=_object_without_repeats)
+    except RecursionError:
+        raise RadioParameterError(
+            f"{source} must be a JSON object of sections. Got brackets nested too deeply. "
+            "Restore the file."
+        ) from None
+    except ValueError as error:
+        raise RadioParameterError(
+            f"{source} must be valid JSON. Got: {error}. Correct or restore the file."
+        ) from error
+    if not isinstance(content, dict):
+        raise RadioParameterError(
+            f"{source} must hold a JSON object of sections. Got {_shown(content)}. "
+            "Write the sections in braces."
+        )
+    return content
+
+
+def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the pairs as a dict; a repeated key would hide one of its values."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {repeated!r} twice in one object")
+    return content
+
+
+def _section_values(name: str, section: dict[str, Any], source: Path) -> dict[str, Any]:
+    """Return a section's values by key, lists as tuples; refuse unknown keys."""
+    known = [entry.name for entry in dataclasses.fields(SECTIONS[name])]
+    for key, value in section.items():
+        if (name, key) in OBSOLETE_KEYS:
+            reason = OBSOLETE_KEYS[name, key]
+            raise RadioParameterError(
+                f"{key} in {source} [{name}] is obsolete and must be deleted: {reason}. "
+                f"Got {_shown(value)}."
+            )
+        if key not in known:
+            hint = nearest_name_hint(key, known)
+            raise RadioParameterError(f"{key!r} in {source} [{name}] must be a known key. {hint}")
+    values = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in section.items()
+    }
+    return _with_loss_defaults(values) if name == "packet_loss" else values
+
+
+def _with_loss_defaults(values: dict[str, Any]) -> dict[str, Any]:
+    """Fill in the loss rates that a file leaves out, relative to those that it gives.
+
+    A tier left out is base_rate plus the nominal increment; base_rate left out is no higher than
+    the tiers given. So one rate can be given alone and takes effect.
+    """
+    tiers = ("rate_tier_1", "rate_tier_2", "rate_tier_3")
+    if not all(_is_number(values[key]) for key in ("base_rate", *tiers) if key in values):
+        return values
+    given = [values[tier] for tier in tiers if tier in values]
+    base = values.get("base_rate", min([_NOMINAL_LOSS.base_rate, *given]))
+    filled = {"base_rate": base}
+    for tier in tiers:
+        increment = getattr(_NOMINAL_LOSS, tier) - _NOMINAL_LOSS.base_rate
+        filled[tier] = min(1.0, base + increment)
+    return {**filled, **values}
+
+
+def _check_value(value: Any, entry: dataclasses.Field[Any], where: str) -> None:  # noqa: ANN401
+    """Refuse a value of the wrong type or out of its field's range."""
+    name = f"{entry.name} in {where}"
+    if isinstance(entry.default, bool):
+        if not isinstance(value, bool):
+            raise RadioParameterError(f"{name} must be true or false. Got {_shown(value)}.")
+        return
+    low, high = entry.metadata["low"], entry.metadata["high"]
+    if isinstance(entry.default, tuple):
+        is_pair = isinstance(value, tuple) and len(value) == 2 and all(map(_is_number, value))
+        if not (is_pair and low <= value[0] <= value[1] <= high):
+            shown = _shown(list(value) if isinstance(value, tuple) else value)
+            raise RadioParameterError(
+                f"{name} must be two numbers, low <= high, in [{low:g}, {high:g}]. Got {shown}."
+            )
+    elif not (_is_number(value) and low <= value <= high):
+        kind = "" if _is_number(value) else "a number "
+        raise RadioParameterError(
+            f"{name} must be {kind}in [{low:g}, {high:g}]. Got {_shown(value)}."
+        )
+
+
+def _check_thresholds(loss: PacketLossParameters, source: str) -> None:
+    """Refuse tiers that are out of order."""
+    if loss.distance_threshold_1 >= loss.distance_threshold_2:
+        raise RadioParameterError(
+            f"distance_threshold_1 in {source} [packet_loss] must be less than "
+            f"distance_threshold_2. Got {loss.distance_threshold_1:g} and "
+            f"{loss.distance_threshold_2:g}. Put the nearer one first."
+        )
+
+
+def _check_bursts(parameters: RadioParameters) -> None:
+    """Refuse a mean burst that no two-state process with the tiers' losses can have."""
+    if not parameters.burst_loss.enabled:
+        return
+    mean_burst = parameters.burst_loss.mean_burst_length
+    tier_rates = parameters.packet_loss.tier_rates
+    for tier, rate in enumerate(tier_rates, start=1):
+        if mean_burst < feasible_mean_burst(rate):
+            raise RadioParameterError(
+                f"mean_burst_length in {parameters.source} [burst_loss] must be at least "
+                f"loss / (1 - loss) = {feasible_mean_burst(rate):.4g} for the loss {rate:g} of "
+                f"tier {tier}. Got {mean_burst:g}. Raise it, lower the loss, or set enabled to "
+                "false."
+            )
+    ranges = parameters.domain_randomization
+    shifted = shifted_tier_rates(parameters.packet_loss, ranges.loss_rate_range[1])
+    needed = max(feasible_mean_burst(rate) for rate in shifted)
+    if ranges.mean_burst_range[1] < needed:
+        raise RadioParameterError(
+            f"mean_burst_range in {parameters.source} [domain_randomization] must reach "
+            f"loss / (1 - loss) = {needed:.4g}, needed at the loss {max(shifted):g} that "
+            f"loss_rate_range can give a tier. Got {list(ranges.mean_burst_range)}. "
+            "Raise its upper end or lower that of loss_rate_range."
+        )
+
+
+def shifted_tier_rates(loss: PacketLossParameters, base_rate: float) -> tuple[float, float, float]:
+    """Return the tiers' losses when ``base_rate`` replaces the file's and they shift with it.
+
+    >>> shifted_tier_rates(PacketLossParameters(), 0.4)
+    (0.4, 0.438, 0.568)
+    """
+    shift = base_rate - loss.base_rate
+    first, second, third = (
+        round(min(max(rate + shift, 0.0), LARGEST_RANDOM_LOSS), 12) for rate in loss.tier_rates
+    )
+    return first, second, third
+
+
+def _is_number(value: Any) -> bool:  # noqa: ANN401
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401
+    """Return a value for a message, on one line and cut when long."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**_LONGEST_SHOWN:
+        return f"an integer of more than {_LONGEST_SHOWN} digits"
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."

@@ -1,0 +1,1 @@
+"""Metrics of what happened: pure functions of ground truth, independent of the reward."""

@@ -1,0 +1,160 @@
+"""The Deep Sets network: one shared network per peer, a masked maximum, then the heads.
+
+Zaheer et al., "Deep Sets", NeurIPS 2017: a function of a set that does not depend on the order of
+its members is a function of a pooled sum (here: maximum) of one shared embedding per member. The
+peers' slots therefore carry no meaning, and a slot that the mask marks as empty has no effect.
+
+The scaling from physical units is fixed by the observation space's bounds and stored in the
+network, so that what is saved and exported goes from physical units to the action in one graph.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+
+from ml.errors import PolicyError
+
+HIDDEN_WIDTH = 64
+"""Width of the peers' hidden layer and of both layers of each head."""
+
+INITIAL_ACTION_MEAN = -0.5
+"""Mean of the first policy's action: below 0, which means no intervention."""
+
+INITIAL_ACTION_STD = 0.37
+"""Standard deviation of the first policy's action: P(action > 0) = 1 - Phi(0.5 / 0.37) = 9 %."""
+
+MIN_ACTION_STD, MAX_ACTION_STD = 0.05, 0.6
+"""Bounds of the action's standard deviation during training."""
+
+_TYPICAL_SHARE_OF_BOUND = 0.25
+
+
+class DeepSetExtractor(BaseFeaturesExtractor):
+    """Features of an observation of `ego`, `peers` and `peer_mask`.
+
+    ``features = [max over peers of embed(peer / peer_scale), ego / ego_scale]``
+
+    The embedding ends in a ReLU, so no feature is below 0 and an empty slot that contributes
+    zeros never wins the maximum; without any peer the pooled part is all zeros.
+
+    Args:
+        observation_space: Dict of `ego` Box (E,), `peers` Box (slots, F), `peer_mask` Box
+            (slots,) in {0, 1}. All bounds of `ego` and `peers` are finite.
+        peer_embed_dim: Size of one peer's embedding.
+
+    Raises:
+        PolicyError: The space has another form, or a bound that is not finite.
+    """
+
+    ego_scale: torch.Tensor
+    peer_scale: torch.Tensor
+
+    def __init__(self, observation_space: spaces.Dict, peer_embed_dim: int = 32) -> None:
+        ego_space, peers_space = _checked_spaces(observation_space)
+        super().__init__(observation_space, features_dim=peer_embed_dim + ego_space.shape[0])
+        self.register_buffer("ego_scale", _scale_of(ego_space, "ego"))
+        self.register_buffer("peer_scale", _scale_of(peers_space, "peers"))
+        self.embed = torch.nn.Sequential(
+            torch.nn.Linear(peers_space.shape[1], HIDDEN_WIDTH),
+            torch.nn.ReLU(),
+            torch.nn.Linear(HIDDEN_WIDTH, peer_embed_dim),
+            torch.nn.ReLU(),
+        )
+
+    def forward(self, observations: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Return the features, shape (batch, peer_embed_dim + E)."""
+        is_present = (observations["peer_mask"] > 0.5).unsqueeze(-1)  # (batch, slots, 1)
+        # Empty slots are blanked before the embedding too: a NaN there must not reach a gradient.
+        peers = torch.where(is_present, observations["peers"] / self.peer_scale, 0.0)
+        pooled = torch.where(is_present, self.embed(peers), 0.0).amax(dim=1)
+        return torch.cat((pooled, observations["ego"] / self.ego_scale), dim=1)
+
+
+def create_deep_set_policy_kwargs(peer_embed_dim: int = 32) -> dict[str, Any]:
+    """Return the ``policy_kwargs`` of PPO's "MultiInputPolicy" for this network.
+
+    Actor and critic have an extractor each: separate networks train better (Andrychowicz et al.,
+    "What Matters In On-Policy Reinforcement Learning?", ICLR 2021, section 3.2), and the actor's
+    part can be exported alone.
+
+    Args:
+        peer_embed_dim: Size of one peer's embedding.
+
+    Returns:
+        A new dict on each call.
+    """
+    return {
+        "features_extractor_class": DeepSetExtractor,
+        "features_extractor_kwargs": {"peer_embed_dim": peer_embed_dim},
+        "share_features_extractor": False,
+        "net_arch": {"pi": [HIDDEN_WIDTH, HIDDEN_WIDTH], "vf": [HIDDEN_WIDTH, HIDDEN_WIDTH]},
+        "log_std_init": math.log(INITIAL_ACTION_STD),
+    }
+
+
+def initialise_no_intervention(policy: ActorCriticPolicy) -> None:
+    """Make a fresh policy start near the action -0.5, so that exploring is no constant drag."""
+    with torch.no_grad():
+        torch.nn.init.constant_(_action_layer(policy).bias, INITIAL_ACTION_MEAN)
+
+
+def clamp_action_std(policy: ActorCriticPolicy) -> None:
+    """Bring the action's standard deviation back into its bounds, in place."""
+    with torch.no_grad():
+        policy.log_std.clamp_(math.log(MIN_ACTION_STD), math.log(MAX_ACTION_STD))
+
+
+def actor_size_bytes(policy: ActorCriticPolicy) -> int:
+    """Return the size of the weights that the board needs: embedding, scales, trunk, action."""
+    modules = (policy.pi_features_extractor, policy.mlp_extractor.policy_net, policy.action_net)
+    return sum(
+        tensor.numel() * tensor.element_size()
+        for module in modules
+        for tensor in module.state_dict().values()
+    )
+
+
+def _action_layer(policy: ActorCriticPolicy) -> torch.nn.Linear:
+    """Return the layer that gives the action's mean, or raise PolicyError."""
+    if not isinstance(policy.action_net, torch.nn.Linear):
+        raise PolicyError("the policy's action must be continuous. Use a Box action space.")
+    return policy.action_net
+
+
+def _checked_spaces(space: spaces.Dict) -> tuple[spaces.Box, spaces.Box]:
+    """Return the spaces of `ego` and `peers`, or raise PolicyError."""
+    boxes = [space.spaces.get(key) for key in ("ego", "peers", "peer_mask")]
+    shapes = [box.shape for box in boxes if isinstance(box, spaces.Box)]
+    ego, peers, mask = boxes
+    if (
+        not isinstance(ego, spaces.Box)
+        or not isinstance(peers, spaces.Box)
+        or not isinstance(mask, spaces.Box)
+        or [len(shape) for shape in shapes] != [1, 2, 1]
+        or peers.shape[0] != mask.shape[0]
+    ):
+        raise PolicyError(
+            "observation space must be a Dict of Boxes `ego` (E,), `peers` (slots, F) and "
+            f"`peer_mask` (slots,). Got {space}."
+        )
+    return ego, peers
+
+
+def _scale_of(space: spaces.Box, name: str) -> torch.Tensor:
+    """Return what to divide by, so that typical values are about 1; the slots share one row."""
+    bound = np.maximum(np.abs(space.low), np.abs(space.high)).astype(np.float64)
+    if not np.all(np.isfinite(bound)):
+        raise PolicyError(
+            f"bounds of `{name}` in the observation space must be finite, since they fix the "
+            "network's scaling. Give each feature a low and a high."
+        )
+    bound = bound.reshape(-1, space.shape[-1]).max(axis=0)
+    scale = np.where(bound > 0.0, _TYPICAL_SHARE_OF_BOUND * bound, 1.0)
+    return torch.as_tensor(scale, dtype=torch.float32)

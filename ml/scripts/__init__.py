@@ -1,0 +1,1 @@
+"""Commands that make scenarios, check an installation and write documentation."""

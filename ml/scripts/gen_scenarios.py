@@ -1,0 +1,182 @@
+"""Makes a dataset of scenarios: ``python -m ml.scripts.gen_scenarios --output_dir FOLDER``.
+
+Everything is checked before anything is written. Progress goes to stderr, the summary to stdout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ml.command_line import OneLineArgumentParser, add_debug_flag, integer_in, run_command
+from ml.envs.scenario_manager import EVAL, TRAIN
+from ml.errors import ScenarioError
+from ml.scripts.base_scenario import find_input, load_bases
+from ml.scripts.dataset_builder import SPLITS, DatasetRequest, build_dataset
+from ml.scripts.scenario_draws import AugmentationRanges
+from ml.seeding import MAX_MASTER_SEED
+
+DEFAULT_BASE_DIR = "ml/scenarios/base"
+DEFAULT_EMULATOR_PARAMS = "ml/espnow_emulator/emulator_params_5m.json"
+MAX_COUNT = 1_000_000
+_NUM_PLAIN_LINES = 10
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line.
+
+    Args:
+        argv: The arguments, without the program's name; the process's own when None.
+
+    Returns:
+        The arguments, one attribute a flag.
+    """
+    parser = OneLineArgumentParser(
+        prog="gen_scenarios", description="Make a dataset of convoy scenarios."
+    )
+    parser.add_argument(
+        "--base_dir",
+        action="append",
+        metavar="DIR",
+        help="Base scenario folder; may be given several times, each scenario then draws one "
+        f"(default: {DEFAULT_BASE_DIR}).",
+    )
+    parser.add_argument(
+        "--output_dir", required=True, metavar="DIR", help="Dataset folder to make."
+    )
+    parser.add_argument(
+        "--seed",
+        type=integer_in(0, MAX_MASTER_SEED),
+        default=42,
+        help="Master seed; the same seed makes the same scenarios (default: 42).",
+    )
+    count = integer_in(1, MAX_COUNT)
+    parser.add_argument(
+        "--train_count", type=count, default=100, help="Training scenarios (default: 100)."
+    )
+    parser.add_argument(
+        "--eval_count", type=count, default=20, help="Evaluation scenarios (default: 20)."
+    )
+    parser.add_argument(
+        "--emulator_params",
+        default=DEFAULT_EMULATOR_PARAMS,
+        metavar="FILE",
+        help=f"Radio parameters the dataset refers to (default: {DEFAULT_EMULATOR_PARAMS}).",
+    )
+    parser.add_argument("--quiet", action="store_true", help="Show no progress and no summary.")
+    add_debug_flag(parser)
+    arguments = parser.parse_args(argv)
+    arguments.base_dir = arguments.base_dir or [DEFAULT_BASE_DIR]
+    return arguments
+
+
+def request_from(arguments: argparse.Namespace) -> DatasetRequest:
+    """Check every argument and every input file, and return what to make.
+
+    Raises:
+        ScenarioError: A base or the output folder cannot be used.
+        RadioParameterError: The radio parameters cannot be used.
+    """
+    ranges = AugmentationRanges()
+    output_dir = Path(arguments.output_dir)
+    _check_output_dir(output_dir)
+    folders = [find_input(name, "--base_dir") for name in arguments.base_dir]
+    fastest_mps = ranges.top_speed_mps() * ranges.follower_max_speed_factor[1]
+    return DatasetRequest(
+        bases=tuple(load_bases(folders, fastest_mps)),
+        output_dir=output_dir,
+        seed=arguments.seed,
+        counts={TRAIN: arguments.train_count, EVAL: arguments.eval_count},
+        emulator_params=_checked_emulator_params(arguments.emulator_params),
+        ranges=ranges,
+    )
+
+
+def _check_output_dir(output_dir: Path) -> None:
+    """Refuse a place that is taken."""
+    if output_dir.exists() and not output_dir.is_dir():
+        raise ScenarioError(
+            f"--output_dir must be a folder. Got the file {str(output_dir)!r}. Choose another."
+        )
+    if output_dir.is_dir() and any(output_dir.iterdir()):
+        raise ScenarioError(
+            f"--output_dir must be new or empty. Got {str(output_dir)!r}, which holds files. "
+            "Choose another folder, or remove this one."
+        )
+
+
+def _checked_emulator_params(name: str) -> Path:
+    """Return the radio parameter file, read once to see that it can be used."""
+    from ml.espnow_emulator.parameters import load_radio_parameters  # noqa: PLC0415 - slow import
+
+    path = find_input(name, "--emulator_params")
+    load_radio_parameters(path)
+    return path
+
+
+@contextmanager
+def _progress(total: int, *, is_quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Give a function that counts a scenario as done and shows it on stderr."""
+    if is_quiet:
+        yield lambda scenario_id: None
+    elif sys.stderr.isatty():
+        columns = (
+            TextColumn("scenarios"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task("scenarios", total=total)
+            yield lambda scenario_id: bar.advance(task)
+    else:
+        yield _plain_progress(total)
+
+
+def _plain_progress(total: int) -> Callable[[str], None]:
+    """Return a function that writes a line at each tenth of the work."""
+    num_done = 0
+
+    def advance(scenario_id: str) -> None:
+        nonlocal num_done
+        num_done += 1
+        tenths_before = (num_done - 1) * _NUM_PLAIN_LINES // total
+        if num_done * _NUM_PLAIN_LINES // total > tenths_before:
+            sys.stderr.write(f"{num_done}/{total} scenarios, last {scenario_id}\n")
+
+    return advance
+
+
+def summary_text(manifest: dict[str, Any], output_dir: Path) -> str:
+    """Return what the command prints when it is done."""
+    lines = [f"Dataset {manifest['dataset_id']} in {output_dir}"]
+    for split in SPLITS:
+        peers = manifest["num_peers_distribution"][split]
+        by_number = ", ".join(f"{number}: {count}" for number, count in peers.items())
+        num_rejected = sum(manifest["rejected"][split].values())
+        lines.append(
+            f"  {split:5s} {len(manifest[f'{split}_scenarios'])} scenarios; by number of peers "
+            f"{by_number}; rejected attempts {num_rejected}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Make a dataset as the command line says."""
+    arguments = parse_args(argv)
+    request = request_from(arguments)
+    with _progress(sum(request.counts.values()), is_quiet=arguments.quiet) as on_scenario:
+        manifest = build_dataset(request, on_scenario)
+    if not arguments.quiet:
+        sys.stdout.write(summary_text(manifest, request.output_dir))
+
+
+if __name__ == "__main__":
+    run_command(main)

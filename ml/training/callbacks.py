@@ -1,0 +1,250 @@
+"""What happens beside the learning: live progress, its log, checkpoints, a bounded exploration."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import ActorCriticPolicy
+
+from ml.errors import ConfigError, PolicyError, RecordError
+from ml.policies.deep_set_policy import clamp_action_std
+from ml.provenance import atomic_path
+
+PLAIN_INTERVAL_S = 5.0
+"""Time between two lines of progress where standard error is no terminal."""
+
+_REFRESH_INTERVAL_S = 0.2
+_EPISODES_IN_MEAN = 100
+
+
+def save_model_atomically(model: BaseAlgorithm, path: str | Path) -> None:
+    """Save a model whole or not at all.
+
+    Raises:
+        RecordError: The file cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        try:
+            model.save(temporary)
+        except OSError as error:
+            raise RecordError(f"{path} cannot be written: {error.strerror}. Free space.") from error
+
+
+class ProgressDisplay:
+    """Progress on standard error: a bar on a terminal, a line every few seconds elsewhere.
+
+    Args:
+        label: What is going on, such as "training".
+        total: Units of work.
+        unit: Their plural, such as "steps".
+        is_quiet: Show nothing at all.
+    """
+
+    def __init__(self, label: str, total: int, unit: str, *, is_quiet: bool = False) -> None:
+        self._label, self._total, self._unit = label, total, unit
+        self._is_quiet = is_quiet
+        self._started_s = self._shown_s = time.monotonic()
+        self._bar: Progress | None = None
+        console = Console(stderr=True)
+        if console.is_terminal and not is_quiet:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[text]}"),
+                TextColumn("ETA"),
+                TimeRemainingColumn(),
+                console=console,
+            )
+            self._task = self._bar.add_task(label, total=total, text=unit)
+
+    def __enter__(self) -> Self:
+        """Show the bar, if there is one."""
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Take the bar away and give the terminal back."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, done: int, note: str = "", *, is_last: bool = False) -> None:
+        """Show ``done`` units and a note, unless the last picture is still fresh."""
+        now_s = time.monotonic()
+        interval_s = PLAIN_INTERVAL_S if self._bar is None else _REFRESH_INTERVAL_S
+        if self._is_quiet or (now_s - self._shown_s < interval_s and not is_last):
+            return
+        self._shown_s = now_s
+        rate = done / max(now_s - self._started_s, 1e-9)
+        text = f"{self._unit}, {rate:,.3g} {self._unit}/s{note and ', '}{note}"
+        if self._bar is not None:
+            self._bar.update(self._task, completed=min(done, self._total), text=text)
+            return
+        left_s = max(self._total - done, 0) / max(rate, 1e-9)
+        sys.stderr.write(f"{self._label}: {done:,}/{self._total:,} {text}, ETA {left_s:.0f} s\n")
+        sys.stderr.flush()
+
+
+class BoundedLogStdCallback(BaseCallback):
+    """Keep the action's standard deviation in [0.05, 0.6] after every update.
+
+    An entropy bonus without a bound lets it explode, a long training without one lets it collapse.
+    """
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        self._clamp()
+
+    def _on_training_end(self) -> None:
+        self._clamp()
+
+    def _clamp(self) -> None:
+        clamp_action_std(actor_critic_of(self.model))
+        self.logger.record("train/log_std", mean_log_std(self.model))
+
+
+class CheckpointCallback(BaseCallback):
+    """Save ``deep_sets_<steps>_steps.zip`` whenever a multiple of the period is passed.
+
+    Args:
+        folder: Existing folder for the checkpoints.
+        period_steps: Steps between two checkpoints.
+    """
+
+    def __init__(self, folder: str | Path, period_steps: int = 10_000) -> None:
+        super().__init__()
+        if period_steps < 1:
+            raise ConfigError(f"period_steps of the checkpoints must be >= 1. Got {period_steps}.")
+        self._folder, self._period_steps = Path(folder), period_steps
+        self._num_saved = 0
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps // self._period_steps > self._num_saved:
+            self._num_saved = self.num_timesteps // self._period_steps
+            path = self._folder / f"deep_sets_{self.num_timesteps}_steps.zip"
+            save_model_atomically(self.model, path)
+        return True
+
+
+class ProgressCallback(BaseCallback):
+    """Show the progress and append one row per rollout and its update to ``progress.jsonl``.
+
+    A row has `steps`, `time_s` since the start, `episodes` and `collision_rate` of this rollout
+    (null without an episode), `episode_reward_mean` over the last 100 episodes as the environment
+    gave it, and of the update `approx_kl`, `entropy`, `explained_variance`, `value_loss` and
+    `log_std`. A value that does not exist yet, or is not finite, is null.
+
+    Args:
+        path: File to append to.
+        total_timesteps: Steps asked for.
+        is_quiet: Show nothing; the file is written all the same.
+    """
+
+    def __init__(self, path: str | Path, total_timesteps: int, *, is_quiet: bool = False) -> None:
+        super().__init__()
+        self._path, self._total_timesteps, self._is_quiet = Path(path), total_timesteps, is_quiet
+        self._returns: deque[float] = deque(maxlen=_EPISODES_IN_MEAN)
+        self._num_episodes = self._num_collisions = 0
+        self._started_s = 0.0
+        self._display: ProgressDisplay | None = None
+
+    def _on_training_start(self) -> None:
+        self._started_s = time.monotonic()
+        self._display = ProgressDisplay(
+            "training", self._total_timesteps, "steps", is_quiet=self._is_quiet
+        )
+        self._display.__enter__()
+
+    def _on_step(self) -> bool:
+        for is_done, info in zip(self.locals["dones"], self.locals["infos"], strict=True):
+            if is_done:
+                self._count_episode(info)
+        if self._display is not None:
+            self._display.update(self.num_timesteps, self._note())
+        return True
+
+    def _on_rollout_start(self) -> None:
+        if self.num_timesteps > 0:
+            self._write_row()
+
+    def _on_training_end(self) -> None:
+        self._write_row()
+        self.logger.dump(self.num_timesteps)
+        if self._display is not None:
+            self._display.update(self.num_timesteps, self._note(), is_last=True)
+
+    def close(self) -> None:
+        """Give the terminal back, also after a failure."""
+        if self._display is not None:
+            self._display.__exit__(None, None, None)
+
+    def _count_episode(self, info: dict[str, Any]) -> None:
+        """Add one episode's return and whether it ended in a collision."""
+        self._num_episodes += 1
+        self._num_collisions += not info.get("TimeLimit.truncated", False)
+        if "episode" in info:
+            self._returns.append(float(info["episode"]["r"]))
+
+    def _note(self) -> str:
+        mean = self._mean_return()
+        return "" if mean is None else f"mean episode reward {mean:.1f}"
+
+    def _mean_return(self) -> float | None:
+        return sum(self._returns) / len(self._returns) if self._returns else None
+
+    def _write_row(self) -> None:
+        """Append the row of the rollout and its update, and start counting the next one."""
+        learned = self.logger.name_to_value
+        entropy_loss = _finite(learned.get("train/entropy_loss"))
+        row = {
+            "steps": self.num_timesteps,
+            "time_s": round(time.monotonic() - self._started_s, 3),
+            "episodes": self._num_episodes,
+            "collision_rate": (
+                self._num_collisions / self._num_episodes if self._num_episodes else None
+            ),
+            "episode_reward_mean": _finite(self._mean_return()),
+            "approx_kl": _finite(learned.get("train/approx_kl")),
+            "entropy": None if entropy_loss is None else -entropy_loss,
+            "explained_variance": _finite(learned.get("train/explained_variance")),
+            "value_loss": _finite(learned.get("train/value_loss")),
+            "log_std": _finite(mean_log_std(self.model)),
+        }
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(row, allow_nan=False) + "\n")
+        self._num_episodes = self._num_collisions = 0
+
+
+def actor_critic_of(model: BaseAlgorithm) -> ActorCriticPolicy:
+    """Return the model's policy, or raise PolicyError if it is not an actor with a critic."""
+    if not isinstance(model.policy, ActorCriticPolicy):
+        raise PolicyError("the model must have an actor-critic policy. Train it with PPO.")
+    return model.policy
+
+
+def mean_log_std(model: BaseAlgorithm) -> float:
+    """Return the mean over the action's components of the log of its standard deviation."""
+    return float(actor_critic_of(model).log_std.detach().mean())
+
+
+def _finite(value: float | None) -> float | None:
+    """Return the value as a float, or None where it is missing or not finite."""
+    return float(value) if value is not None and math.isfinite(value) else None

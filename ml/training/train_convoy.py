@@ -1,0 +1,433 @@
+"""Trains, evaluates and records a policy: ``python -m ml.training.train_convoy``.
+
+One line of each stage is in ``main``: parse, train, evaluate, compare, save. Results go to
+standard output, progress to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.utils import set_random_seed
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+from ml.command_line import run_command
+from ml.envs import ENVIRONMENT_ID
+from ml.errors import PolicyError
+from ml.evaluation.run import (
+    EpisodeRecord,
+    check_same_episodes,
+    run_episodes,
+    run_scripted_policy,
+)
+from ml.evaluation.verdict import build_report
+from ml.evaluation.verdict_text import format_report
+from ml.policies.baselines import make_scripted_policy
+from ml.policies.deep_set_policy import create_deep_set_policy_kwargs, initialise_no_intervention
+from ml.provenance import REPOSITORY_ROOT, sha256_of_file, write_json_atomically
+from ml.training import run_folder
+from ml.training.arguments import BASELINES, DEFAULT_SUMO_CFG, parse_args
+from ml.training.callbacks import (
+    BoundedLogStdCallback,
+    CheckpointCallback,
+    ProgressCallback,
+    ProgressDisplay,
+    actor_critic_of,
+    save_model_atomically,
+)
+
+GAMMA = 0.99
+_LARGEST_BATCH = 64
+_PEER_EMBED_DIM = 32
+
+__all__ = [
+    "EvaluationResult",
+    "compare_with_baselines",
+    "evaluate",
+    "main",
+    "parse_args",
+    "save_metrics",
+    "train",
+]
+
+
+class EvaluationResult(dict[str, Any]):
+    """The summary that goes into `evaluation` of metrics.json, with what it was made from.
+
+    Attributes:
+        records: One record per episode.
+        baselines: The same of each baseline that was run.
+        report: Objects to add to metrics.json beside `evaluation`.
+    """
+
+    def __init__(self, summary: Mapping[str, Any], records: list[EpisodeRecord]) -> None:
+        super().__init__(summary)
+        self.records = records
+        self.baselines: dict[str, list[EpisodeRecord]] = {}
+        self.report: dict[str, Any] = {}
+
+
+# --- Training ------------------------------------------------------------------------------------
+
+
+def train(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """Train a policy and save it as ``model_final.zip``.
+
+    Everything is checked before anything is created. `run_id` and `output_dir` are filled in.
+
+    Args:
+        args: The command's arguments.
+
+    Returns:
+        The model's path and the training's metrics.
+
+    Raises:
+        RoadSenseError: An input or the output folder cannot be used, or the simulator failed.
+    """
+    _name_run(args)
+    run_folder.check_is_free(args.output_dir)
+    inputs = run_folder.resolve_inputs(args, _sumo_cfg_path(args))
+    settings = _learner_settings(args)
+    env = gym.make(ENVIRONMENT_ID, **_environment_kwargs(args, "train"))
+    try:
+        manifest = run_folder.build_manifest(args, inputs, _manifest_settings(args, settings))
+        run_folder.start_run(args.output_dir, manifest)
+        _say(f"Starting training: {args.total_timesteps} timesteps")
+        _say(f"Output directory: {args.output_dir}")
+        with run_folder.failures_recorded(args.output_dir):
+            model_path, num_steps = _learn(args, env, settings)
+    finally:
+        env.close()
+    run_folder.update_manifest(
+        args.output_dir,
+        {"status": "trained", "finished_at": run_folder.time_stamp(), "num_steps": num_steps},
+    )
+    _say(f"Model saved to: {model_path}")
+    return model_path, {"training_timesteps": args.total_timesteps}
+
+
+def _name_run(args: argparse.Namespace) -> None:
+    """Fill in the run's name and folder where they were not given."""
+    is_named = args.run_id is not None
+    name = args.run_id if is_named else datetime.now().astimezone().strftime("run_%Y%m%d_%H%M%S")
+    runs = Path(__file__).resolve().parent.parent / "models" / "runs"
+    if args.output_dir is None and not is_named:
+        candidates = [name, *(f"{name}_{number}" for number in range(2, 100))]
+        name = next(candidate for candidate in candidates if not (runs / candidate).exists())
+    args.run_id = name
+    if args.output_dir is None:
+        args.output_dir = str(runs / name)
+
+
+def _learner_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Return PPO's keyword arguments that do not name a file."""
+    n_steps = max(2, min(args.n_steps, args.total_timesteps))
+    return {
+        "ent_coef": args.ent_coef,
+        "learning_rate": args.learning_rate,
+        "n_steps": n_steps,
+        "batch_size": _batch_size(n_steps),
+        "gamma": GAMMA,
+        "seed": args.seed,
+        "device": "cpu",
+    }
+
+
+def _batch_size(n_steps: int) -> int:
+    """Return the divisor of the rollout that is nearest to 64 in ratio, at least 2."""
+    divisors = (size for size in range(2, n_steps + 1) if n_steps % size == 0)
+    return min(divisors, key=lambda size: max(size / _LARGEST_BATCH, _LARGEST_BATCH / size))
+
+
+def _manifest_settings(args: argparse.Namespace, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the resolved settings of the learner and its environment for the manifest."""
+    return {
+        **settings,
+        "algorithm": "PPO",
+        "peer_embed_dim": _PEER_EMBED_DIM,
+        "reward_is_normalised": True,
+        "torch_threads": getattr(args, "torch_threads", 1),
+        "environment": _environment_kwargs(args, "train"),
+    }
+
+
+def _learn(
+    args: argparse.Namespace, env: gym.Env[Any, Any], settings: Mapping[str, Any]
+) -> tuple[str, int]:
+    """Run PPO on ``env``, save the model and return its path and the steps taken."""
+    torch.set_num_threads(getattr(args, "torch_threads", 1))
+    set_random_seed(args.seed)
+    folder = Path(args.output_dir)
+    monitored = Monitor(env)
+    vector = VecNormalize(
+        DummyVecEnv([lambda: monitored]), norm_obs=False, norm_reward=True, gamma=GAMMA
+    )
+    model = PPO(
+        "MultiInputPolicy",
+        vector,
+        policy_kwargs=create_deep_set_policy_kwargs(peer_embed_dim=_PEER_EMBED_DIM),
+        verbose=0,
+        tensorboard_log=str(folder / run_folder.TENSORBOARD_FOLDER),
+        **settings,
+    )
+    initialise_no_intervention(actor_critic_of(model))
+    progress = ProgressCallback(
+        folder / run_folder.PROGRESS_FILE,
+        args.total_timesteps,
+        is_quiet=getattr(args, "quiet", False),
+    )
+    checkpoints = CheckpointCallback(folder / run_folder.CHECKPOINT_FOLDER)
+    try:
+        model.learn(
+            total_timesteps=args.total_timesteps,
+            callback=[BoundedLogStdCallback(), checkpoints, progress],
+        )
+    finally:
+        progress.close()
+    model_path = os.path.join(args.output_dir, run_folder.MODEL_FILE)  # noqa: PTH118 - a str
+    save_model_atomically(model, model_path)
+    return model_path, model.num_timesteps
+
+
+# --- Evaluation ----------------------------------------------------------------------------------
+
+
+def evaluate(model_path: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Evaluate a trained model with deterministic actions on the evaluation scenarios, in order.
+
+    Args:
+        model_path: Path of the saved model.
+        args: The command's arguments; only the specified ones are needed.
+
+    Returns:
+        The summary: an ``EvaluationResult``, which also carries the episodes' records.
+
+    Raises:
+        PolicyError: The model cannot be read.
+    """
+    _say(f"\nStarting evaluation: {args.eval_episodes} episodes")
+    model = _load_model(model_path)
+    env = gym.make(ENVIRONMENT_ID, **_environment_kwargs(args, "eval"))
+
+    def report_episode(record: EpisodeRecord) -> None:
+        _say(
+            f"  Episode {record['episode_index'] + 1}/{args.eval_episodes}: "
+            f"reward={record['return']:.2f}, length={record['steps']}, "
+            f"scenario={record['scenario_id']}"
+        )
+
+    try:
+        records = run_episodes(model, env, args.eval_episodes, on_episode=report_episode)
+    finally:
+        env.close()
+    summary = _summarise(records)
+    _say("\nEvaluation Summary:")
+    _say(f"  Avg Reward: {summary['avg_reward']:.2f} (+/- {summary['std_reward']:.2f})")
+    _say(f"  Avg Length: {summary['avg_length']:.1f}")
+    _say(
+        f"  Collisions: {summary['collisions']}/{args.eval_episodes} "
+        f"({summary['collision_rate'] * 100:.1f}%)"
+    )
+    return EvaluationResult(summary, records)
+
+
+def _load_model(model_path: str) -> PPO:
+    """Load a model, or say in one line why that fails."""
+    try:
+        return PPO.load(model_path)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise PolicyError(
+            f"{model_path} must be a model saved by train_convoy. Got: {error}. Check the path."
+        ) from error
+
+
+def _summarise(records: Sequence[EpisodeRecord]) -> dict[str, Any]:
+    """Return the summary with exactly the specified keys."""
+    rewards = [record["return"] for record in records]
+    collisions = sum(record["terminated"] for record in records)
+    truncations = sum(record["truncated"] for record in records)
+    return {
+        "eval_episodes": len(records),
+        "avg_reward": float(np.mean(rewards)),
+        "std_reward": float(np.std(rewards)),
+        "min_reward": float(np.min(rewards)),
+        "max_reward": float(np.max(rewards)),
+        "avg_length": float(np.mean([record["steps"] for record in records])),
+        "collisions": collisions,
+        "collision_rate": collisions / len(records),
+        "truncations": truncations,
+        "truncation_rate": truncations / len(records),
+        "scenarios_evaluated": [record["scenario_id"] for record in records],
+    }
+
+
+def compare_with_baselines(result: EvaluationResult, args: argparse.Namespace) -> None:
+    """Run the baselines on the same episodes and add the report to ``result``.
+
+    Args:
+        result: The policy's evaluation; its `baselines` and `report` are filled in.
+        args: The command's arguments.
+
+    Raises:
+        RecordError: A baseline did not meet the same episodes.
+    """
+    for name in () if args.skip_baselines else BASELINES:
+        result.baselines[name] = _run_baseline(name, args)
+        check_same_episodes(result.records, result.baselines[name], name)
+    result.report = build_report(result.records, result.baselines)
+
+
+def _run_baseline(name: str, args: argparse.Namespace) -> list[EpisodeRecord]:
+    """Return a baseline's records on the evaluation episodes."""
+
+    def make_environment(options: Mapping[str, Any]) -> gym.Env[Any, Any]:
+        return gym.make(ENVIRONMENT_ID, **{**_environment_kwargs(args, "eval"), **options})
+
+    with ProgressDisplay(
+        f"baseline {name}", args.eval_episodes, "episodes", is_quiet=args.quiet
+    ) as display:
+        return run_scripted_policy(
+            make_scripted_policy(name),
+            make_environment,
+            args.eval_episodes,
+            lambda record: display.update(record["episode_index"] + 1),
+        )
+
+
+# --- Records -------------------------------------------------------------------------------------
+
+
+def save_metrics(
+    output_dir: str,
+    training_metrics: dict[str, Any],
+    eval_metrics: dict[str, Any] | None,
+    args: argparse.Namespace,
+) -> str:
+    """Write ``metrics.json``.
+
+    `config`, `training` and `evaluation` hold the specified keys; what an ``EvaluationResult``
+    reports beyond them gets keys of its own. NaN and infinity become null.
+
+    Args:
+        output_dir: The run's folder.
+        training_metrics: What ``train`` returned.
+        eval_metrics: What ``evaluate`` returned, None if it was skipped.
+        args: The command's arguments.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        RecordError: The file cannot be written.
+    """
+    folder = Path(output_dir)
+    hashes = run_folder.output_hashes(folder)
+    manifest = folder / run_folder.RUN_MANIFEST
+    if manifest.is_file():
+        hashes[manifest.name] = sha256_of_file(manifest)
+    metrics = {
+        "schema_version": run_folder.SCHEMA_VERSION,
+        "run_id": args.run_id,
+        "timestamp": run_folder.time_stamp(),
+        "config": {
+            "dataset_dir": args.dataset_dir,
+            "sumo_cfg": args.sumo_cfg,
+            "emulator_params": args.emulator_params,
+            "seed": args.seed,
+            "total_timesteps": args.total_timesteps,
+            "learning_rate": args.learning_rate,
+            "n_steps": args.n_steps,
+            "ent_coef": args.ent_coef,
+        },
+        "training": training_metrics,
+        "evaluation": eval_metrics,
+        **getattr(eval_metrics, "report", {}),
+        "provenance": {"sha256": hashes},
+    }
+    metrics_path = os.path.join(output_dir, run_folder.METRICS_FILE)  # noqa: PTH118 - a str
+    write_json_atomically(metrics_path, run_folder.json_ready(metrics))
+    _say(f"Metrics saved to: {metrics_path}")
+    return metrics_path
+
+
+def _save_episodes(output_dir: str, result: EvaluationResult) -> None:
+    """Write every episode of the policy, and of the baselines, from which all else follows."""
+    folder = Path(output_dir)
+    run_folder.write_json_lines(folder / run_folder.EPISODES_FILE, result.records)
+    if result.baselines:
+        rows = [{"policy": name, **row} for name, rows in result.baselines.items() for row in rows]
+        run_folder.write_json_lines(folder / run_folder.BASELINE_EPISODES_FILE, rows)
+
+
+# --- What both environments share ----------------------------------------------------------------
+
+
+def _environment_kwargs(args: argparse.Namespace, mode: str) -> dict[str, Any]:
+    """Return the environment's keyword arguments for training or evaluation."""
+    kwargs: dict[str, Any] = {
+        "render_mode": "human" if args.gui else None,
+        "gui": args.gui,
+        "scenario_mode": mode,
+        "scenario_seed": args.seed,
+    }
+    if args.dataset_dir is not None:
+        kwargs["dataset_dir"] = args.dataset_dir
+    else:
+        kwargs["sumo_cfg"] = _sumo_cfg_path(args)
+    if args.emulator_params is not None:
+        kwargs["emulator_params_path"] = args.emulator_params
+    return kwargs
+
+
+def _sumo_cfg_path(args: argparse.Namespace) -> str | None:
+    """Return the single scenario's path; the default one is found from any folder."""
+    sumo_cfg: str | None = args.sumo_cfg
+    if sumo_cfg == DEFAULT_SUMO_CFG and not Path(sumo_cfg).exists():
+        return str(REPOSITORY_ROOT / sumo_cfg)
+    return sumo_cfg
+
+
+def _say(text: str) -> None:
+    """Print a line of results at once, so that a log can be followed."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train, evaluate, compare and save.
+
+    Args:
+        argv: The arguments, without the program's name; the process's own when None.
+    """
+    args = parse_args(argv)
+    model_path, training_metrics = train(args)
+    eval_metrics = None
+    with run_folder.failures_recorded(args.output_dir):
+        if not args.skip_eval:
+            eval_metrics = evaluate(model_path, args)
+        if isinstance(eval_metrics, EvaluationResult):
+            compare_with_baselines(eval_metrics, args)
+            _save_episodes(args.output_dir, eval_metrics)
+        run_folder.update_manifest(
+            args.output_dir, {"status": "complete", "finished_at": run_folder.time_stamp()}
+        )
+        save_metrics(args.output_dir, training_metrics, eval_metrics, args)
+    if isinstance(eval_metrics, EvaluationResult):
+        _say(f"\n{format_report(eval_metrics.report)}")
+    _say(f"\nRun complete: {args.run_id}")
+    _say(f"Output: {args.output_dir}")
+
+
+if __name__ == "__main__":
+    run_command(main)
