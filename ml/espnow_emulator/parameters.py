@@ -192,7 +192,8 @@ def _with_loss_defaults(values: dict[str, Any]) -> dict[str, Any]:
     the tiers given. So one rate can be given alone and takes effect.
     """
     tiers = ("rate_tier_1", "rate_tier_2", "rate_tier_3")
-    if not all(_is_number(values[key]) for key in ("base_rate", *tiers) if key in values):
+    rates = [values[key] for key in ("base_rate", *tiers) if key in values]
+    if not all(_is_number(rate) and 0.0 <= rate <= 1.0 for rate in rates):
         return values
     given = [values[tier] for tier in tiers if tier in values]
     base = values.get("base_rate", min([_NOMINAL_LOSS.base_rate, *given]))
@@ -208,7 +209,10 @@ def _check_value(value: Any, entry: dataclasses.Field[Any], where: str) -> None:
     name = f"{entry.name} in {where}"
     if isinstance(entry.default, bool):
         if not isinstance(value, bool):
-            raise RadioParameterError(f"{name} must be true or false. Got {_shown(value)}.")
+            raise RadioParameterError(
+                f"{name} must be true or false. Got {_shown(value)}. "
+                f"Without the key it is {str(entry.default).lower()}."
+            )
         return
     low, high = entry.metadata["low"], entry.metadata["high"]
     if isinstance(entry.default, tuple):
@@ -216,12 +220,14 @@ def _check_value(value: Any, entry: dataclasses.Field[Any], where: str) -> None:
         if not (is_pair and low <= value[0] <= value[1] <= high):
             shown = _shown(list(value) if isinstance(value, tuple) else value)
             raise RadioParameterError(
-                f"{name} must be two numbers, low <= high, in [{low:g}, {high:g}]. Got {shown}."
+                f"{name} must be two numbers, low <= high, in [{low:g}, {high:g}]. Got {shown}. "
+                f"Without the key it is {list(entry.default)}."
             )
     elif not (_is_number(value) and low <= value <= high):
         kind = "" if _is_number(value) else "a number "
         raise RadioParameterError(
-            f"{name} must be {kind}in [{low:g}, {high:g}]. Got {_shown(value)}."
+            f"{name} must be {kind}in [{low:g}, {high:g}]. Got {_shown(value)}. "
+            f"Without the key it is {entry.default:g}."
         )
 
 
@@ -250,14 +256,13 @@ def _check_bursts(parameters: RadioParameters) -> None:
                 "false."
             )
     ranges = parameters.domain_randomization
-    shifted = shifted_tier_rates(parameters.packet_loss, ranges.loss_rate_range[1])
-    needed = max(feasible_mean_burst(rate) for rate in shifted)
+    needed = feasible_mean_burst(ranges.loss_rate_range[1])
     if ranges.mean_burst_range[1] < needed:
         raise RadioParameterError(
             f"mean_burst_range in {parameters.source} [domain_randomization] must reach "
-            f"loss / (1 - loss) = {needed:.4g}, needed at the loss {max(shifted):g} that "
-            f"loss_rate_range can give a tier. Got {list(ranges.mean_burst_range)}. "
-            "Raise its upper end or lower that of loss_rate_range."
+            f"loss / (1 - loss) = {needed:.4g} for the loss {ranges.loss_rate_range[1]:g} at the "
+            f"end of loss_rate_range. Got {list(ranges.mean_burst_range)}. Widen it, or lower the "
+            "end of loss_rate_range."
         )
 
 

@@ -23,22 +23,26 @@ def format_report(report: Json) -> str:
     lines = [f"Verdict: {verdict['result']}"]
     for reason in verdict["reasons"]:
         status, text = reason.split(": ", 1)
-        lines += textwrap.wrap(
-            text, _TEXT_WIDTH, initial_indent=f"  {_MARKS[status]}  ", subsequent_indent=" " * 8
-        )
+        lines += _wrapped(f"  {_MARKS[status]}  ", text)
     rows = {"policy": report, **report["baselines"]}
     lines += ["", f"  {'':8}{'episodes':>9}{'collisions':>12}  {'95 % interval':<20}false alarms/h"]
     lines += [_format_row(name, summary) for name, summary in rows.items()]
     not_realised = report["episodes"]["num_not_realised"]
     if not_realised:
         lines.append(f"  {not_realised} episodes whose hazard did not happen as asked: not counted")
-    lines += [
-        f"  policy against {name}: {comparison['conclusion']} "
-        f"(only policy crashed {comparison['policy_only']}, only {name} "
-        f"{comparison['baseline_only']}, p = {comparison['mcnemar_p']:.2g})"
-        for name, comparison in verdict["comparisons"].items()
-    ]
+    for name, comparison in verdict["comparisons"].items():
+        lines += _wrapped(
+            "  ",
+            f"policy against {name}: {comparison['conclusion']} (crashed alone: policy "
+            f"{comparison['policy_only']}, {name} {comparison['baseline_only']}; "
+            f"p = {comparison['mcnemar_p']:.2g})",
+        )
     return "\n".join(lines)
+
+
+def _wrapped(indent: str, text: str) -> list[str]:
+    """Return the text as lines, all but the first indented by eight spaces."""
+    return textwrap.wrap(text, _TEXT_WIDTH, initial_indent=indent, subsequent_indent=" " * 8)
 
 
 def _format_row(name: str, summary: Json) -> str:

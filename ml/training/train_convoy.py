@@ -294,15 +294,14 @@ def _run_baseline(name: str, args: argparse.Namespace) -> list[EpisodeRecord]:
     def make_environment(options: Mapping[str, Any]) -> gym.Env[Any, Any]:
         return gym.make(ENVIRONMENT_ID, **{**_environment_kwargs(args, "eval"), **options})
 
-    with ProgressDisplay(
-        f"baseline {name}", args.eval_episodes, "episodes", is_quiet=args.quiet
-    ) as display:
-        return run_scripted_policy(
-            make_scripted_policy(name),
-            make_environment,
-            args.eval_episodes,
-            lambda record: display.update(record["episode_index"] + 1),
-        )
+    total = args.eval_episodes
+    with ProgressDisplay(f"baseline {name}", total, "episodes", is_quiet=args.quiet) as display:
+
+        def show(record: EpisodeRecord) -> None:
+            done = record["episode_index"] + 1
+            display.update(done, is_last=done == total)
+
+        return run_scripted_policy(make_scripted_policy(name), make_environment, total, show)
 
 
 # --- Records -------------------------------------------------------------------------------------

@@ -19,16 +19,17 @@ NUM_TRANSMISSIONS = 4_000_000
 
 
 @njit
-def fill_losses(radio_key, values, losses):
-    is_bad = start_link(radio_key, values, 1, 0, 10.0)
+def fill_losses(radio_key, values, losses, sender, receiver):
+    is_bad = start_link(radio_key, values, sender, receiver, 10.0)
     for transmission in range(losses.shape[0]):
-        is_bad = step_link(radio_key, values, is_bad, 1, 0, transmission, 10.0)
+        is_bad = step_link(radio_key, values, is_bad, sender, receiver, transmission, 10.0)
         losses[transmission] = is_bad
 
 
-def simulated_losses(rate, mean_burst):
+def simulated_losses(rate, mean_burst, sender=1, receiver=0):
     losses = np.zeros(NUM_TRANSMISSIONS)
-    fill_losses(np.uint64(20260), kernel_values(constant_loss(rate, mean_burst)), losses)
+    values = kernel_values(constant_loss(rate, mean_burst))
+    fill_losses(np.uint64(20260), values, losses, sender, receiver)
     return losses
 
 
@@ -64,6 +65,14 @@ def test_burst_lengths_are_geometric(rate, mean_burst):
     expected = lengths.size * np.append(shares, 1.0 - shares.sum())
 
     assert stats.chisquare(observed, expected).pvalue > 0.001
+
+
+@pytest.mark.parametrize(("sender", "receiver"), [(2, 0), (0, 1), (1, 2)])
+def test_losses_on_different_directed_links_are_independent(sender, receiver):
+    one, other = simulated_losses(0.25, None), simulated_losses(0.25, None, sender, receiver)
+
+    # 1 / sqrt(4,000,000) = 0.0005
+    assert np.corrcoef(one, other)[0, 1] == pytest.approx(0.0, abs=0.002)
 
 
 def test_without_bursts_losses_are_uncorrelated():

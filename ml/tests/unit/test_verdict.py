@@ -1,4 +1,4 @@
-"""Tests of ml.evaluation.verdict and ml.evaluation.run: what counts, what is shown, what is judged."""
+"""Tests of ml.evaluation.verdict and run: what counts, what is shown, what is judged."""
 
 import json
 
@@ -299,7 +299,8 @@ class CountingEnv:
 
 
 class OptionPolicy:
-    environment_options = {"ego_driver": "none"}
+    def __init__(self):
+        self.environment_options = {"ego_driver": "none"}
 
     def attach(self, env):
         self.attached_to = env

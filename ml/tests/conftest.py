@@ -1,0 +1,38 @@
+"""Fixtures that several tests share: real datasets, made once per session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ml.provenance import REPOSITORY_ROOT
+from ml.scripts.gen_scenarios import main as generate
+
+
+@pytest.fixture(scope="session")
+def base_cfg() -> Path:
+    """The base scenario: the ego and four peers at 20 m/s."""
+    return REPOSITORY_ROOT / "ml" / "scenarios" / "base" / "scenario.sumocfg"
+
+
+@pytest.fixture(scope="session")
+def dataset_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of 18 training and 18 evaluation scenarios, every convoy size twice in each."""
+    folder = tmp_path_factory.mktemp("datasets") / "small"
+    generate(
+        ["--output_dir", str(folder), "--seed", "5", "--train_count", "18", "--eval_count", "18",
+         "--quiet"]
+    )  # fmt: skip
+    return folder
+
+
+@pytest.fixture(scope="session")
+def large_dataset_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of 90 scenarios in each split."""
+    folder = tmp_path_factory.mktemp("datasets") / "large"
+    generate(
+        ["--output_dir", str(folder), "--seed", "3", "--train_count", "90", "--eval_count", "90",
+         "--quiet"]
+    )  # fmt: skip
+    return folder

@@ -1,0 +1,180 @@
+"""The whole command on the real simulator: train a little, evaluate, read everything back."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jsonschema
+import pytest
+from stable_baselines3 import PPO
+
+from ml.provenance import REPOSITORY_ROOT, sha256_of_file
+from ml.training import run_folder
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+SCHEMA_PATH = Path(run_folder.__file__).with_name("metrics.schema.json")
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY_ROOT)}
+
+
+@pytest.fixture(scope="module")
+def dataset_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "smoke"
+    run_module(
+        "ml.scripts.gen_scenarios",
+        *("--output_dir", str(folder), "--train_count", "9", "--eval_count", "9", "--quiet"),
+    )
+    return folder
+
+
+def run_module(module, *arguments, cwd=REPOSITORY_ROOT, expected=0):
+    result = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=cwd,
+        env=ENVIRONMENT,
+        check=False,
+    )
+    assert result.returncode == expected, result.stderr
+    return result
+
+
+def train(*arguments, **options):
+    return run_module("ml.training.train_convoy", *arguments, **options)
+
+
+def rows_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_train_eval_smoke(dataset_dir, tmp_path):
+    result = train(
+        *("--dataset_dir", str(dataset_dir), "--total_timesteps", "100"),
+        *("--eval_episodes", "1", "--output_dir", str(tmp_path)),
+    )
+    assert (tmp_path / "model_final.zip").exists()
+    assert (tmp_path / "metrics.json").exists()
+    assert "Warning" not in result.stderr
+
+
+@pytest.fixture(scope="module")
+def run(dataset_dir, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "r1"
+    result = train(
+        *("--dataset_dir", str(dataset_dir), "--total_timesteps", "600", "--n_steps", "300"),
+        *("--eval_episodes", "3", "--output_dir", str(folder), "--run_id", "r1"),
+    )
+    return folder, result
+
+
+def test_run_folder_holds_what_is_documented_and_no_temporary_file(run):
+    folder, _ = run
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "baseline_episodes.jsonl",
+        "checkpoints",
+        "episodes.jsonl",
+        "manifest.json",
+        "metrics.json",
+        "model_final.zip",
+        "progress.jsonl",
+        "tensorboard",
+    ]
+    assert list((folder / "tensorboard" / "PPO_1").glob("events.out.tfevents.*"))
+
+
+def test_metrics_follow_their_schema(run):
+    folder, _ = run
+    metrics = json.loads((folder / "metrics.json").read_text(), parse_constant=pytest.fail)
+    jsonschema.validate(metrics, json.loads(SCHEMA_PATH.read_text()))
+    assert metrics["evaluation"]["scenarios_evaluated"] == ["eval_000", "eval_001", "eval_002"]
+    assert set(metrics["baselines"]) == {"null", "driver", "oracle", "eebl"}
+
+
+def test_manifest_names_every_input_and_output_by_its_hash(run, dataset_dir):
+    folder, _ = run
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["status"] == "complete"
+    assert manifest["num_steps"] == 600
+    assert manifest["num_peers_distribution"]["train"] == {str(n): 1 for n in range(9)}
+    recorded = manifest["inputs"]["dataset_manifest"]["sha256"]
+    assert recorded == sha256_of_file(dataset_dir / "manifest.json")
+    assert manifest["outputs"] == {
+        name: sha256_of_file(folder / name)
+        for name in (
+            "model_final.zip", "progress.jsonl", "episodes.jsonl", "baseline_episodes.jsonl"
+        )
+    }  # fmt: skip
+
+
+def test_every_episode_of_policy_and_baselines_is_recorded(run):
+    folder, _ = run
+    assert [row["episode_index"] for row in rows_of(folder / "episodes.jsonl")] == [0, 1, 2]
+    assert len(rows_of(folder / "baseline_episodes.jsonl")) == 4 * 3
+
+
+def test_results_go_to_standard_output_and_progress_to_standard_error(run):
+    _, result = run
+    assert "Evaluation Summary:" in result.stdout
+    assert "Verdict: " in result.stdout
+    assert "Run complete: r1" in result.stdout
+    assert "training: 600/600 steps" in result.stderr
+
+
+def test_model_loads_with_plain_stable_baselines(run):
+    folder, _ = run
+    model = PPO.load(folder / "model_final.zip", device="cpu")
+    action, _ = model.predict(model.observation_space.sample(), deterministic=True)
+    assert action.shape == (1,)
+
+
+def test_same_seed_gives_the_same_rewards(run, dataset_dir, tmp_path):
+    folder, _ = run
+    train(
+        *("--dataset_dir", str(dataset_dir), "--total_timesteps", "600", "--n_steps", "300"),
+        *("--eval_episodes", "3", "--output_dir", str(tmp_path), "--skip_baselines"),
+    )
+    expected = [row["return"] for row in rows_of(folder / "episodes.jsonl")]
+    assert [row["return"] for row in rows_of(tmp_path / "episodes.jsonl")] == expected
+
+
+def test_second_run_into_the_same_folder_is_refused_on_one_line(run, dataset_dir):
+    folder, _ = run
+    before = sha256_of_file(folder / "manifest.json")
+    result = train("--output_dir", str(folder), expected=1)
+    assert len(result.stderr.splitlines()) == 1
+    assert sha256_of_file(folder / "manifest.json") == before
+
+
+def test_default_scenario_works_from_another_folder(tmp_path):
+    train("--total_timesteps", "50", "--skip_eval", "--output_dir", "run", cwd=tmp_path)
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["evaluation"] is None
+
+
+def test_interrupt_ends_with_130_and_leaves_no_half_written_file(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ml.training.train_convoy", "--output_dir", str(tmp_path / "r")],
+        cwd=REPOSITORY_ROOT,
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    progress = tmp_path / "r" / "progress.jsonl"
+    for _ in range(600):
+        if progress.exists() or process.poll() is not None:
+            break
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert "Traceback" not in error
+    manifest = json.loads((tmp_path / "r" / "manifest.json").read_text())
+    assert manifest["status"] == "interrupted"
+    assert not (tmp_path / "r" / "model_final.zip").exists()
+    assert [path for path in (tmp_path / "r").rglob(".*") if path.is_file()] == []
