@@ -169,7 +169,7 @@ def paired_difference_interval(
 
 def _tango_score(first_only: int, second_only: int, pairs: int, difference: float) -> float:
     """Return Tango's score statistic at one difference; its square grows away from the estimate."""
-    # Tango (1998), eq. 2 and 3: the constrained maximum-likelihood probability is the larger
+    # Tango (1998): the constrained maximum-likelihood probability is the larger
     # root of 2 N q^2 + linear q + constant = 0.
     linear = -first_only - second_only + (2.0 * pairs - first_only + second_only) * difference
     constant = -second_only * difference * (1.0 - difference)

@@ -103,6 +103,19 @@ def _scenario_files(sumo_cfg: str) -> dict[str, Path]:
     return files | {f"additional_{index}": path for index, path in enumerate(scenario.additional)}
 
 
+def name_run(args: argparse.Namespace) -> None:
+    """Fill in `run_id`, from the time, and `output_dir` where they were not given."""
+    is_named = args.run_id is not None
+    name = args.run_id if is_named else datetime.now().astimezone().strftime("run_%Y%m%d_%H%M%S")
+    runs = Path(__file__).resolve().parent.parent / "models" / "runs"
+    if args.output_dir is None and not is_named:
+        candidates = [name, *(f"{name}_{number}" for number in range(2, 100))]
+        name = next(candidate for candidate in candidates if not (runs / candidate).exists())
+    args.run_id = name
+    if args.output_dir is None:
+        args.output_dir = str(runs / name)
+
+
 def check_is_free(output_dir: str | Path) -> None:
     """Check that a run can be written to a folder, without creating anything.
 
@@ -221,6 +234,19 @@ def output_hashes(output_dir: str | Path) -> dict[str, str]:
     folder = Path(output_dir)
     names = (MODEL_FILE, PROGRESS_FILE, EPISODES_FILE, BASELINE_EPISODES_FILE)
     return {name: sha256_of_file(folder / name) for name in names if (folder / name).is_file()}
+
+
+def save_episodes(
+    output_dir: str | Path,
+    records: Sequence[Mapping[str, Any]],
+    baselines: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> None:
+    """Write every episode of the policy, and of the baselines, from which all else follows."""
+    folder = Path(output_dir)
+    write_json_lines(folder / EPISODES_FILE, records)
+    if baselines:
+        rows = [{"policy": name, **row} for name, rows in baselines.items() for row in rows]
+        write_json_lines(folder / BASELINE_EPISODES_FILE, rows)
 
 
 def write_json_lines(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:

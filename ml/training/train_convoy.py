@@ -10,7 +10,6 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +50,7 @@ GAMMA = 0.99
 _LARGEST_BATCH = 64
 _PEER_EMBED_DIM = 32
 
-__all__ = [
-    "EvaluationResult",
-    "compare_with_baselines",
-    "evaluate",
-    "main",
-    "parse_args",
-    "save_metrics",
-    "train",
-]
+__all__ = ["EvaluationResult", "evaluate", "main", "parse_args", "save_metrics", "train"]
 
 
 class EvaluationResult(dict[str, Any]):
@@ -95,7 +86,7 @@ def train(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     Raises:
         RoadSenseError: An input or the output folder cannot be used, or the simulator failed.
     """
-    _name_run(args)
+    run_folder.name_run(args)
     run_folder.check_is_free(args.output_dir)
     inputs = run_folder.resolve_inputs(args, _sumo_cfg_path(args))
     settings = _learner_settings(args)
@@ -115,19 +106,6 @@ def train(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     )
     _say(f"Model saved to: {model_path}")
     return model_path, {"training_timesteps": args.total_timesteps}
-
-
-def _name_run(args: argparse.Namespace) -> None:
-    """Fill in the run's name and folder where they were not given."""
-    is_named = args.run_id is not None
-    name = args.run_id if is_named else datetime.now().astimezone().strftime("run_%Y%m%d_%H%M%S")
-    runs = Path(__file__).resolve().parent.parent / "models" / "runs"
-    if args.output_dir is None and not is_named:
-        candidates = [name, *(f"{name}_{number}" for number in range(2, 100))]
-        name = next(candidate for candidate in candidates if not (runs / candidate).exists())
-    args.run_id = name
-    if args.output_dir is None:
-        args.output_dir = str(runs / name)
 
 
 def _learner_settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -360,15 +338,6 @@ def save_metrics(
     return metrics_path
 
 
-def _save_episodes(output_dir: str, result: EvaluationResult) -> None:
-    """Write every episode of the policy, and of the baselines, from which all else follows."""
-    folder = Path(output_dir)
-    run_folder.write_json_lines(folder / run_folder.EPISODES_FILE, result.records)
-    if result.baselines:
-        rows = [{"policy": name, **row} for name, rows in result.baselines.items() for row in rows]
-        run_folder.write_json_lines(folder / run_folder.BASELINE_EPISODES_FILE, rows)
-
-
 # --- What both environments share ----------------------------------------------------------------
 
 
@@ -417,7 +386,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             eval_metrics = evaluate(model_path, args)
         if isinstance(eval_metrics, EvaluationResult):
             compare_with_baselines(eval_metrics, args)
-            _save_episodes(args.output_dir, eval_metrics)
+            run_folder.save_episodes(args.output_dir, eval_metrics.records, eval_metrics.baselines)
         run_folder.update_manifest(
             args.output_dir, {"status": "complete", "finished_at": run_folder.time_stamp()}
         )

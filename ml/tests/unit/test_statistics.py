@@ -49,7 +49,7 @@ def test_two_sided_limits_of_no_success_are_zero_and_the_97_5_percent_bound():
 
 
 def test_two_sided_limits_of_half_successes_match_published_table():
-    # Exact 95 % limits for 5 of 10, as in Documenta Geigy: 18.71 % and 81.29 %.
+    # Exact 95 % limits for 5 of 10 in published tables: 18.71 % and 81.29 %.
     assert clopper_pearson(5, 10) == pytest.approx((0.1871, 0.8129), abs=5e-5)
 
 
@@ -118,8 +118,8 @@ def test_mcnemar_refuses_negative_counts():
 
 
 def test_paired_interval_matches_published_airway_example():
-    # Fagerland, Lydersen and Laake (2014), Table IV: 21 children, discordant 1 and 7,
-    # Tango's asymptotic score interval -0.517 to -0.026.
+    # Fagerland, Lydersen and Laake, Statistics in Medicine 33 (2014):
+    # 21 children, discordant 1 and 7, Tango score interval -0.517 to -0.026.
     assert paired_difference_interval(1, 7, 21) == pytest.approx((-0.517, -0.026), abs=5e-4)
 
 

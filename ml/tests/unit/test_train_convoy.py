@@ -386,11 +386,11 @@ class TestRunFolder:
         (tmp_path / "models" / "runs" / moment).mkdir(parents=True)
         args = spec_namespace(run_id=None)
         with (
-            patch("ml.training.train_convoy.datetime") as clock,
-            patch("ml.training.train_convoy.__file__", str(tmp_path / "training" / "x.py")),
+            patch("ml.training.run_folder.datetime") as clock,
+            patch("ml.training.run_folder.__file__", str(tmp_path / "training" / "x.py")),
         ):
             clock.now.return_value.astimezone.return_value.strftime.return_value = moment
-            train_convoy._name_run(args)
+            run_folder.name_run(args)
         assert args.run_id == f"{moment}_2"
         assert Path(args.output_dir) == tmp_path / "models" / "runs" / f"{moment}_2"
 

@@ -1,0 +1,180 @@
+"""The import rule: folders are stages, and imports run one way along the data flow."""
+
+import ast
+import graphlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[2]
+
+LEAF_MODULES = {
+    "ml.errors",
+    "ml.units",
+    "ml.seeding",
+    "ml.provenance",
+    "ml.command_line",
+    "ml.kernels",
+}
+BORDERS = {"ml", "ml.types"}
+STAGES = {"ml.metrics", "ml.espnow_emulator", "ml.policies", "ml.scenarios", "ml.envs"}
+
+# What a module may import of the project besides leaf modules, ml.types and its own folder.
+# The longest prefix of the module's name decides.
+PROJECT_IMPORTS = {
+    "ml": set(),
+    **{module: frozenset() for module in LEAF_MODULES},
+    "ml.types": set(),
+    "ml.cli": set(),
+    **{folder: frozenset() for folder in STAGES},
+    "ml.envs.reward_kernels": {"ml.metrics"},
+    "ml.envs.episode_recorder": {"ml.metrics"},
+    "ml.envs.convoy_env": {"ml.metrics", "ml.espnow_emulator"},
+    "ml.scripts": {"ml.envs", "ml.scenarios", "ml.espnow_emulator.parameters"},
+    "ml.evaluation": {"ml.envs", "ml.policies", "ml.metrics"},
+    "ml.training": {"ml.evaluation", "ml.policies", "ml.envs", "ml.espnow_emulator.parameters"},
+}
+
+# Third-party packages that a module may import; the longest prefix decides here too.
+PACKAGES = {
+    "ml": set(),
+    "ml.seeding": {"numpy"},
+    "ml.kernels": {"numba"},
+    "ml.types": {"numpy"},
+    "ml.metrics": {"numpy"},
+    "ml.espnow_emulator": {"numpy"},
+    "ml.espnow_emulator.radio_kernels": {"numpy", "numba"},
+    "ml.envs": {"numpy", "gymnasium"},
+    "ml.scenarios": {"sumo"},
+    "ml.scripts": {"numpy", "rich"},
+    "ml.policies": {"numpy", "gymnasium", "torch", "stable_baselines3"},
+    "ml.evaluation": {"numpy", "gymnasium", "scipy"},
+    "ml.training": {"numpy", "gymnasium", "rich", "torch", "stable_baselines3"},
+}
+
+
+def name_of(path):
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+SOURCES = {
+    name_of(path): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.relative_to(PACKAGE).parts[0] not in {"tests", "models"}
+}
+
+
+def is_within(name, prefix):
+    return name == prefix or name.startswith(f"{prefix}.")
+
+
+def rule_for(module, rules):
+    return rules[max((prefix for prefix in rules if is_within(module, prefix)), key=len)]
+
+
+def folder_of(module):
+    return ".".join(module.split(".")[:2])
+
+
+def imported_names(source):
+    """Return every module that a source imports, wherever in it the import stands."""
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            origin = "." * node.level + (node.module or "")
+            submodules = [f"{origin}.{alias.name}" for alias in node.names]
+            names += [name if name in SOURCES else origin for name in submodules]
+    return list(dict.fromkeys(names))
+
+
+def is_allowed(module, imported):
+    if not is_within(imported, "ml"):
+        package = imported.split(".")[0]
+        return package in sys.stdlib_module_names or package in rule_for(module, PACKAGES)
+    if imported in LEAF_MODULES:
+        return True
+    if imported in BORDERS:
+        return module not in LEAF_MODULES
+    is_own_folder = module != "ml" and is_within(imported, folder_of(module))
+    allowed = rule_for(module, PROJECT_IMPORTS)
+    return is_own_folder or any(is_within(imported, prefix) for prefix in allowed)
+
+
+def violations(module, source):
+    return [name for name in imported_names(source) if not is_allowed(module, name)]
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_module_imports_only_what_its_stage_may(module):
+    assert violations(module, SOURCES[module].read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_module_has_a_rule_of_its_own_folder(module):
+    assert module == "ml" or any(is_within(module, rule) for rule in set(PROJECT_IMPORTS) - {"ml"})
+
+
+def test_no_module_imports_itself_through_others():
+    graph = {
+        module: [
+            name
+            for name in imported_names(path.read_text(encoding="utf-8"))
+            if name in SOURCES and name != module
+        ]
+        for module, path in SOURCES.items()
+    }
+    order = list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError on a cycle
+    assert set(order) == set(SOURCES)
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "expected"),
+    [
+        ("ml.metrics.broken", "import torch", ["torch"]),
+        ("ml.metrics.broken", "from ml.envs.convoy_env import ConvoyEnv", ["ml.envs.convoy_env"]),
+        ("ml.espnow_emulator.broken", "import ml.envs", ["ml.envs"]),
+        ("ml.envs.broken", "from ml.metrics import episode", ["ml.metrics.episode"]),
+        ("ml.envs.broken", "def f():\n    import torch.nn", ["torch.nn"]),
+        ("ml.policies.broken", "from ml import envs", ["ml.envs"]),
+        ("ml.errors", "import numpy", ["numpy"]),
+        ("ml.errors", "from ml.types import MAX_PEERS", ["ml.types"]),
+        ("ml.types", "from ml.metrics.episode import alarm_events", ["ml.metrics.episode"]),
+        ("ml.evaluation.broken", "from ml.training import callbacks", ["ml.training.callbacks"]),
+        ("ml.scripts.broken", "from ml.policies import baselines", ["ml.policies.baselines"]),
+        ("ml.cli", "import ml.training.train_convoy", ["ml.training.train_convoy"]),
+        ("ml.envs.broken", "from . import hazards", ["."]),
+    ],
+)  # fmt: skip
+def test_rule_names_an_import_that_breaks_it(module, source, expected):
+    assert violations(module, source) == expected
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("ml.metrics.fine", "import math\nimport numpy as np\nfrom ml.errors import ConfigError"),
+        ("ml.metrics.fine", "from ml.metrics.episode import alarm_events"),
+        ("ml.envs.reward_kernels", "from ml.metrics.safety_kernels import bumper_gap_m"),
+        ("ml.training.fine", "from ml.evaluation import verdict\nimport torch"),
+    ],
+)
+def test_rule_accepts_imports_down_the_flow(module, source):
+    assert violations(module, source) == []
+
+
+@pytest.mark.parametrize(
+    "module", ["ml.envs.convoy_env", "ml.espnow_emulator", "ml.metrics.episode", "ml.cli"]
+)
+def test_module_runs_without_torch_being_loaded(module):
+    code = (
+        f"import sys, {module}; print(sorted({{'torch', 'stable_baselines3'}} & set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
+    )
+    assert result.stdout.strip() == "[]"
