@@ -98,10 +98,13 @@ def _current_umask() -> int:
 def git_state() -> dict[str, Any]:
     """Return the code's commit, whether the tree differs from it, and the hash of the difference.
 
+    Untracked files count as a difference, by their names.
+
     ``GIT_COMMIT`` in the environment names the commit where git is absent, as in a container.
     """
     commit = _run_git(["rev-parse", "HEAD"]) or os.environ.get("GIT_COMMIT", "unknown")
-    difference = _run_git(["diff", "HEAD"])
+    untracked = _run_git(["ls-files", "--others", "--exclude-standard"])
+    difference = _run_git(["diff", "HEAD"]) + untracked
     return {
         "commit": commit,
         "is_dirty": bool(difference),

@@ -81,7 +81,32 @@ _RANGES = {
     "reaction_delay_s": (0.0, 1.5),
     "friction_mps2": (1.0, 12.0),
 }
-CONDITION_OPTIONS = (*_RANGES, "ego_driver", "peer_driver")
+RESET_OPTIONS = (
+    "scenario_id", "episode_index", "hazard", *_RANGES, "ego_driver", "peer_driver",
+)  # fmt: skip
+
+
+def checked_reset_options(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return the environment's ``reset`` options, or raise ConfigError on a malformed one.
+
+    Args:
+        options: What the caller gave; None is empty.
+
+    Raises:
+        ConfigError: A name is unknown, or ``episode_index`` or ``hazard`` is of the wrong type.
+    """
+    checked = options or {}
+    for name in checked:
+        if name not in RESET_OPTIONS:
+            hint = nearest_name_hint(name, RESET_OPTIONS)
+            raise ConfigError(f"reset option {name!r} is unknown. {hint}")
+    index = checked.get("episode_index", 0)
+    if isinstance(index, bool) or not isinstance(index, int) or index < 0:
+        raise ConfigError(f"reset option episode_index must be an integer >= 0. Got {index!r}.")
+    hazard = checked.get("hazard")
+    if hazard is not None and not isinstance(hazard, Mapping):
+        raise ConfigError(f"reset option hazard must be a dict. Got {hazard!r}.")
+    return checked
 
 
 def draw_conditions(

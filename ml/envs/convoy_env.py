@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.envs.conditions import (
-    CONDITION_OPTIONS,
     EGO_DRIVERS,
     PEER_DRIVERS,
     checked_driver,
+    checked_reset_options,
     draw_conditions,
 )
 from ml.envs.episode_recorder import EpisodeRecorder
@@ -33,7 +33,7 @@ from ml.envs.reward import RewardFunction, reward_table
 from ml.envs.scenario_source import open_scenario_source
 from ml.envs.sumo_connection import ScenarioFiles, SumoConnection
 from ml.envs.traffic import StepEvents, Traffic
-from ml.errors import ConfigError, ScenarioError, nearest_name_hint
+from ml.errors import ConfigError, ScenarioError
 from ml.espnow_emulator.emulator import RadioEmulator
 from ml.espnow_emulator.parameters import load_radio_parameters
 from ml.metrics.safety_kernels import oracle_demand_mps2
@@ -47,7 +47,6 @@ from ml.types import (
 
 WARM_UP_STEPS = 20
 MAX_EPISODE_STEPS = 100_000
-_RESET_OPTIONS = ("scenario_id", "episode_index", "hazard", *CONDITION_OPTIONS)
 
 Observation = dict[str, Any]
 
@@ -60,8 +59,8 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     Up to eight cars drive ahead of the ego, ``V001``, and broadcast their state over an emulated
     ESP-NOW radio. A human driver model steers the ego's speed, seeing only the car directly ahead;
     the policy adds braking. SUMO moves the cars in steps of 0.1 s; the ego goes through an actuator
-    with a dead time of one step, a lag of 0.2 s and a jerk limit of 25 m/s^3. The command computed
-    from the observation at t holds over [t, t + 0.1 s].
+    with a dead time of one step, a lag of 0.2 s and a jerk limit of 25 m/s^3: the command computed
+    from the observation at t is given at t and takes hold over [t + 0.1 s, t + 0.2 s].
 
     Action
     ------
@@ -197,7 +196,7 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             The observation and ``info`` with the scenario, the seed and the planned hazard.
         """
         super().reset(seed=seed)
-        options = _checked_options(options)
+        options = checked_reset_options(options)
         if seed is not None:
             self.master_seed = check_master_seed(seed)
             self._scenarios.reseed(self.master_seed)
@@ -236,6 +235,7 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         oracle_mps2 = self.oracle_demand_mps2
         acceleration_before = float(self.cars[0, CAR_ACCELERATION])
         events = self._advance_traffic(demand_mps2)
+        self._time_s = (self._recorder.num_steps + 1) * CONTROL_PERIOD_S
         self._hear()
         observation = self._observe(demand_mps2)
         reward, terms = self._reward(
@@ -325,7 +325,7 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             if self._advance_traffic(0.0).impact_speed_mps is not None:
                 raise ScenarioError(f"{files.sumocfg}: the ego collides within the warm-up of 2 s.")
             self._time_s = (step + 1 - WARM_UP_STEPS) * CONTROL_PERIOD_S
-            self._hear_at(self._time_s)
+            self._hear()
         traffic.plan = hazard
         self._recorder.reset(self.cars)
         return self._observe(0.0)
@@ -354,12 +354,8 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         return self._traffic.advance(self._time_s, demand_mps2, self.radio.true_age_s)
 
     def _hear(self) -> None:
-        """Let the radio and the sensors catch up with the cars after a step."""
-        self._time_s = (self._recorder.num_steps + 1) * CONTROL_PERIOD_S
-        self._hear_at(self._time_s)
-
-    def _hear_at(self, time_s: float) -> None:
-        self.radio.advance(time_s, self.cars)
+        """Let the radio and the sensors catch up with the cars."""
+        self.radio.advance(self._time_s, self.cars)
         self._observer.record(self.radio.ego_sensed)
 
     def _observe(self, demand_mps2: float) -> Observation:
@@ -391,22 +387,6 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         frames = self.radio.statistics()
         num_sent = int(frames.frames_sent.sum())
         return int(frames.frames_delivered.sum()) / num_sent if num_sent else None
-
-
-def _checked_options(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """Return the options of a reset, or raise ConfigError on an unknown or malformed one."""
-    checked = options or {}
-    for name in checked:
-        if name not in _RESET_OPTIONS:
-            hint = nearest_name_hint(name, _RESET_OPTIONS)
-            raise ConfigError(f"reset option {name!r} is unknown. {hint}")
-    index = checked.get("episode_index", 0)
-    if isinstance(index, bool) or not isinstance(index, int) or index < 0:
-        raise ConfigError(f"reset option episode_index must be an integer >= 0. Got {index!r}.")
-    hazard = checked.get("hazard")
-    if hazard is not None and not isinstance(hazard, Mapping):
-        raise ConfigError(f"reset option hazard must be a dict. Got {hazard!r}.")
-    return checked
 
 
 def _demand_from_action(action: np.ndarray) -> float:

@@ -19,7 +19,7 @@ HAZARD_KINDS = (HARD_STOP, HARD_RESOLVE, BENIGN, CALM)
 # a convoy too slow for its source to brake, is calm whatever is drawn: about a fifth of those that
 # the generator makes. With them at least 40 % of training is calm and 20 % benign.
 KIND_SHARES = {
-    "train": {HARD_STOP: 0.22, HARD_RESOLVE: 0.22, BENIGN: 0.28, CALM: 0.28},
+    "train": {HARD_STOP: 0.235, HARD_RESOLVE: 0.235, BENIGN: 0.26, CALM: 0.27},
     "eval": {HARD_STOP: 0.60, HARD_RESOLVE: 0.20, BENIGN: 0.15, CALM: 0.05},
 }
 
@@ -107,7 +107,9 @@ def draw_hazard(
     kind = str(generator.choice(list(shares), p=list(shares.values())))
     rank = int(generator.integers(1, max(num_peers, 1) + 1))
     if setting.mode == "eval":
-        rank = 1 + (setting.episode_index // _NUM_CONVOY_SIZES) % max(num_peers, 1)
+        turn = setting.episode_index // _NUM_CONVOY_SIZES
+        # The second summand keeps a scenario that comes again from meeting the same rank again.
+        rank = 1 + (turn + turn // max(num_peers, 1)) % max(num_peers, 1)
     latest_s = max(EARLIEST_ONSET_S, setting.episode_s - LATEST_ONSET_BEFORE_END_S)
     onset_s = float(generator.uniform(EARLIEST_ONSET_S, latest_s))
     severity = float(generator.uniform())

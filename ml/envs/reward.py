@@ -27,7 +27,7 @@ class RewardTerm:
 
 REWARD_TERMS: tuple[RewardTerm, ...] = (
     RewardTerm("collision", -50.0, "contact: 1 + impact speed / 10 m/s"),
-    RewardTerm("danger", -0.5, "deceleration required by the car ahead beyond 3 m/s^2, / 8"),
+    RewardTerm("danger", -0.5, "deceleration required by any car ahead beyond 3 m/s^2, / 8"),
     RewardTerm(
         "needless_braking", -0.3, "braking beyond the driver's and what any car requires, / 8"
     ),

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from ml.kernels import kernel
-from ml.metrics.safety_kernels import (
-    bumper_gap_m,
-    convoy_required_deceleration_mps2,
-    required_deceleration_mps2,
-)
+from ml.metrics.safety_kernels import convoy_required_deceleration_mps2
 from ml.types import (
     CAR_ACCELERATION,
     CAR_SPEED,
@@ -24,6 +20,7 @@ JERK_SCALE_MPS3 = 10.0
 _LARGEST_JERK_RATIO = 2.5  # the actuator's jerk limit
 LOST_SPEED_SCALE_MPS = 20.0
 REQUIRED_REACTION_S = 0.3  # dead time plus lag of the actuator: braking this early is not needless
+MARGIN_M = 1.0
 
 
 @kernel
@@ -50,20 +47,16 @@ def write_reward_terms(
     speed = cars[0, CAR_SPEED]
     acceleration = cars[0, CAR_ACCELERATION]
     reference_speed = free_speed_mps
-    required = 0.0
     if cars.shape[0] > 1:
         reference_speed = cars[1, CAR_SPEED]
-        required = required_deceleration_mps2(
-            bumper_gap_m(cars, 0, 1), speed, reference_speed, cars[1, CAR_ACCELERATION]
-        )
+    called_for = convoy_required_deceleration_mps2(cars, REQUIRED_REACTION_S, MARGIN_M, True)
     terms[TERM_COLLISION] = 0.0
     if impact_speed_mps >= 0.0:
         terms[TERM_COLLISION] = 1.0 + impact_speed_mps / COLLISION_SPEED_SCALE_MPS
-    beyond_comfort = max(0.0, required - COMFORTABLE_DECELERATION_MPS2)
+    beyond_comfort = max(0.0, called_for - COMFORTABLE_DECELERATION_MPS2)
     terms[TERM_DANGER] = min(1.0, beyond_comfort / MAX_DEMAND_MPS2)
-    called_for = convoy_required_deceleration_mps2(cars, REQUIRED_REACTION_S, 1.0, True)
-    called_for = max(called_for, 0.0, -driver_command_mps2)
-    terms[TERM_NEEDLESS] = max(0.0, -acceleration - called_for) / MAX_DEMAND_MPS2
+    justified = max(called_for, 0.0, -driver_command_mps2)
+    terms[TERM_NEEDLESS] = max(0.0, -acceleration - justified) / MAX_DEMAND_MPS2
     jerk = abs(acceleration - previous_acceleration_mps2) / duration_s
     ratio = min(jerk / JERK_SCALE_MPS3, _LARGEST_JERK_RATIO)
     terms[TERM_JERK] = ratio * ratio

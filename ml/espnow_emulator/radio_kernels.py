@@ -18,8 +18,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from ml.kernels import kernel
 from ml.types import (
     CAR_ACCELERATION,
     CAR_HEADING,
@@ -127,7 +127,7 @@ _ONE = np.uint64(1)
 
 
 # --- Random numbers --------------------------------------------------------------------------
-@njit(cache=True)
+@kernel
 def mix_bits(bits: np.uint64) -> np.uint64:
     """Return SplitMix64's finaliser of 64 bits: a bijection in which every input bit matters."""
     bits = (bits ^ (bits >> _SHIFT_30)) * _MIX_1
@@ -135,7 +135,7 @@ def mix_bits(bits: np.uint64) -> np.uint64:
     return bits ^ (bits >> _SHIFT_31)
 
 
-@njit(cache=True)
+@kernel
 def stream_start(radio_key: np.uint64, stream: int, sender: int, receiver: int) -> np.uint64:
     """Return where the SplitMix64 sequence of (key, stream, sender, receiver) starts."""
     name = (np.uint64(stream) << _SHIFT_STREAM) | (np.uint64(sender) << _SHIFT_SENDER)
@@ -143,14 +143,14 @@ def stream_start(radio_key: np.uint64, stream: int, sender: int, receiver: int) 
     return mix_bits(mix_bits(radio_key + _GOLDEN) ^ mix_bits(name * _GOLDEN))
 
 
-@njit(cache=True)
+@kernel
 def uniform_at(start: np.uint64, counter: int) -> float:
     """Return draw number ``counter`` of a stream, uniform in [0, 1) with 53 bits."""
     bits = mix_bits(start + (np.uint64(counter) + _ONE) * _GOLDEN)
     return float(bits >> _SHIFT_11) * 1.1102230246251565e-16
 
 
-@njit(cache=True)
+@kernel
 def normal_pair_at(start: np.uint64, pair: int) -> tuple[float, float]:
     """Return draws 2 pair and 2 pair + 1 of a stream as two N(0, 1) numbers (Box-Muller)."""
     radius = math.sqrt(-2.0 * math.log(1.0 - uniform_at(start, 2 * pair)))
@@ -158,7 +158,7 @@ def normal_pair_at(start: np.uint64, pair: int) -> tuple[float, float]:
     return radius * math.cos(angle), radius * math.sin(angle)
 
 
-@njit(cache=True)
+@kernel
 def fill_uniform(radio_key: np.uint64, stream: int, draws: FloatArray) -> None:
     """Fill ``draws`` with the first uniform numbers of a stream that belongs to no link."""
     start = stream_start(radio_key, stream, 0, 0)
@@ -167,21 +167,21 @@ def fill_uniform(radio_key: np.uint64, stream: int, draws: FloatArray) -> None:
 
 
 # --- Event queue: a binary heap, item 1 the earliest; ``queue_codes[0]`` holds its size --------
-@njit(cache=True)
+@kernel
 def _is_earlier(queue_times: FloatArray, queue_codes: IntArray, first: int, second: int) -> bool:
     if queue_times[first] != queue_times[second]:
         return bool(queue_times[first] < queue_times[second])
     return bool(queue_codes[first] < queue_codes[second])
 
 
-@njit(cache=True)
+@kernel
 def _swap(queue_times: FloatArray, queue_codes: IntArray, first: int, second: int) -> None:
     time_s, code = queue_times[first], queue_codes[first]
     queue_times[first], queue_codes[first] = queue_times[second], queue_codes[second]
     queue_times[second], queue_codes[second] = time_s, code
 
 
-@njit(cache=True)
+@kernel
 def push_event(queue_times: FloatArray, queue_codes: IntArray, time_s: float, code: int) -> None:
     """Put an event into the queue."""
     item = queue_codes[0] + 1
@@ -192,7 +192,7 @@ def push_event(queue_times: FloatArray, queue_codes: IntArray, time_s: float, co
         item //= 2
 
 
-@njit(cache=True)
+@kernel
 def pop_event(queue_times: FloatArray, queue_codes: IntArray) -> tuple[float, int]:
     """Take the earliest event out of the queue; among equal times, the smallest code."""
     time_s, code = queue_times[1], queue_codes[1]
@@ -212,14 +212,14 @@ def pop_event(queue_times: FloatArray, queue_codes: IntArray) -> tuple[float, in
     return time_s, code
 
 
-@njit(cache=True)
+@kernel
 def _event_code(kind: int, count: int, sender: int, receiver: int) -> int:
     code = (kind << _COUNT_BITS) | count
     return (((code << _CAR_BITS) | sender) << _CAR_BITS) | receiver
 
 
 # --- Sensors ---------------------------------------------------------------------------------
-@njit(cache=True)
+@kernel
 def interpolate_car(
     previous: FloatArray, current: FloatArray, fraction: float, truth: FloatArray
 ) -> None:
@@ -239,13 +239,13 @@ def interpolate_car(
     truth[SENSED_HEADING] = previous[CAR_HEADING] + fraction * turn_rad
 
 
-@njit(cache=True)
+@kernel
 def wrapped_angle_rad(angle_rad: float) -> float:
     """Return the same angle in [-pi, pi)."""
     return angle_rad - 2.0 * math.pi * math.floor((angle_rad + math.pi) / (2.0 * math.pi))
 
 
-@njit(cache=True)
+@kernel
 def sample_sensors(
     radio_key: np.uint64,
     values: FloatArray,
@@ -283,7 +283,7 @@ def sample_sensors(
 
 
 # --- Directed links --------------------------------------------------------------------------
-@njit(cache=True)
+@kernel
 def tier_of(values: FloatArray, distance_m: float) -> int:
     """Return the index of the distance tier; a limit belongs to the nearer tier."""
     tier = 0
@@ -292,7 +292,7 @@ def tier_of(values: FloatArray, distance_m: float) -> int:
     return tier
 
 
-@njit(cache=True)
+@kernel
 def start_link(
     radio_key: np.uint64, values: FloatArray, sender: int, receiver: int, distance_m: float
 ) -> float:
@@ -302,7 +302,7 @@ def start_link(
     return 1.0 if uniform_at(start, 0) < loss else 0.0
 
 
-@njit(cache=True)
+@kernel
 def step_link(
     radio_key: np.uint64,
     values: FloatArray,
@@ -324,7 +324,7 @@ def step_link(
     return 1.0 if draw < values[VALUE_TO_BAD + tier] else 0.0
 
 
-@njit(cache=True)
+@kernel
 def draw_latency_s(
     radio_key: np.uint64,
     values: FloatArray,
@@ -342,7 +342,7 @@ def draw_latency_s(
 
 
 # --- Receiver --------------------------------------------------------------------------------
-@njit(cache=True)
+@kernel
 def receive_frame(link: FloatArray, frame: FloatArray, time_s: float) -> bool:
     """Take a frame in if it is newer than the one held; return whether it was.
 
@@ -370,7 +370,7 @@ def receive_frame(link: FloatArray, frame: FloatArray, time_s: float) -> bool:
     return True
 
 
-@njit(cache=True)
+@kernel
 def lowest_acceleration_mps2(link: FloatArray, now_s: float) -> float:
     """Return the lowest acceleration among the newest frame and those of the last second."""
     lowest_mps2 = float(link[SENSED_ACCELERATION])
@@ -383,7 +383,7 @@ def lowest_acceleration_mps2(link: FloatArray, now_s: float) -> float:
     return lowest_mps2
 
 
-@njit(cache=True)
+@kernel
 def write_heard(
     values: FloatArray, links: FloatArray, now_s: float, heard: FloatArray, age_s: FloatArray
 ) -> None:
@@ -410,7 +410,7 @@ def write_heard(
 
 
 # --- The whole radio -------------------------------------------------------------------------
-@njit(cache=True)
+@kernel
 def _schedule_transmission(
     radio_key: np.uint64,
     board: FloatArray,
@@ -426,7 +426,7 @@ def _schedule_transmission(
     push_event(queue_times, queue_codes, time_s, _event_code(_KIND_TRANSMISSION, count, sender, 0))
 
 
-@njit(cache=True)
+@kernel
 def reset_radio(
     radio_key: np.uint64,
     time_s: float,
@@ -464,7 +464,7 @@ def reset_radio(
             )
 
 
-@njit(cache=True)
+@kernel
 def _transmit(
     radio_key: np.uint64,
     values: FloatArray,
@@ -488,7 +488,7 @@ def _transmit(
     board[SENDER_NUM_SENT] += 1
 
 
-@njit(cache=True)
+@kernel
 def _distance_m(
     previous_cars: FloatArray, cars: FloatArray, fraction: float, first: int, second: int
 ) -> float:
@@ -502,7 +502,7 @@ def _distance_m(
     )
 
 
-@njit(cache=True)
+@kernel
 def _carry(
     radio_key: np.uint64,
     values: FloatArray,
@@ -529,7 +529,7 @@ def _carry(
         push_event(queue_times, queue_codes, arrival_s, code)
 
 
-@njit(cache=True)
+@kernel
 def advance_radio(
     radio_key: np.uint64,
     previous_s: float,

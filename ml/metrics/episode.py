@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from ml.metrics.safety_kernels import required_deceleration_mps2, time_to_collision_s
+from ml.metrics.safety_kernels import measure_trace
 from ml.types import (
     CONTROL_PERIOD_S,
     TRACE_ACCELERATION,
@@ -17,8 +17,6 @@ from ml.types import (
     TRACE_DISTANCE,
     TRACE_DRIVER_COMMAND,
     TRACE_GAP,
-    TRACE_LEAD_ACCELERATION,
-    TRACE_LEAD_SPEED,
     TRACE_ORACLE_DEMAND,
     TRACE_SPEED,
     BoolArray,
@@ -76,18 +74,8 @@ def safety_metrics(trace: FloatArray) -> dict[str, float | None]:
         names += [f"time_below_ttc_{threshold:g}s_s" for threshold in TTC_THRESHOLDS_S]
         return dict.fromkeys(names)
     rows = trace[has_lead]
-    ttc = np.array(
-        [
-            time_to_collision_s(row[TRACE_GAP], row[TRACE_SPEED], row[TRACE_LEAD_SPEED])
-            for row in rows
-        ]
-    )
-    required = max(
-        required_deceleration_mps2(
-            row[TRACE_GAP], row[TRACE_SPEED], row[TRACE_LEAD_SPEED], row[TRACE_LEAD_ACCELERATION]
-        )
-        for row in rows
-    )
+    ttc: FloatArray = np.empty(rows.shape[0])
+    required = measure_trace(rows, ttc)
     smallest_ttc = float(ttc.min())
     metrics: dict[str, float | None] = {
         "min_gap_m": float(rows[:, TRACE_GAP].min()),

@@ -16,6 +16,10 @@ from ml.types import (
     CAR_PATH_POSITION,
     CAR_SPEED,
     MAX_DEMAND_MPS2,
+    TRACE_GAP,
+    TRACE_LEAD_ACCELERATION,
+    TRACE_LEAD_SPEED,
+    TRACE_SPEED,
     FloatArray,
 )
 
@@ -157,6 +161,27 @@ def convoy_required_deceleration_mps2(
         required = required_deceleration_mps2(max(gap, 0.1), speed, lead_speed, lead_acceleration)
         largest = max(largest, required)
         lengths_between_m += cars[rank, CAR_LENGTH]
+    return largest
+
+
+@kernel
+def measure_trace(trace: FloatArray, ttc_s: FloatArray) -> float:
+    """Write every step's time to collision and return the largest required deceleration.
+
+    Args:
+        trace: Steps with a car ahead, shape (num_steps, NUM_TRACE_FIELDS).
+        ttc_s: Shape (num_steps,); overwritten.
+
+    Returns:
+        Largest required deceleration [m/s^2].
+    """
+    largest = 0.0
+    for step in range(trace.shape[0]):
+        row = trace[step]
+        gap, speed, lead_speed = row[TRACE_GAP], row[TRACE_SPEED], row[TRACE_LEAD_SPEED]
+        ttc_s[step] = time_to_collision_s(gap, speed, lead_speed)
+        required = required_deceleration_mps2(gap, speed, lead_speed, row[TRACE_LEAD_ACCELERATION])
+        largest = max(largest, required)
     return largest
 
 

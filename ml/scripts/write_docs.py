@@ -9,7 +9,7 @@ import argparse
 import inspect
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from ml.command_line import OneLineArgumentParser, add_debug_flag, run_command
@@ -81,7 +81,7 @@ def environment_page() -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
 
 
-def argument_table(function: object) -> list[str]:
+def argument_table(function: Callable[..., object]) -> list[str]:
     """Return a function's keyword arguments as a Markdown table, from signature and docstring.
 
     Args:
@@ -92,7 +92,7 @@ def argument_table(function: object) -> list[str]:
     """
     meanings = _documented_arguments(inspect.getdoc(function) or "")
     rows = []
-    for name, parameter in inspect.signature(function).parameters.items():  # type: ignore[arg-type]  # any object is refused by signature itself
+    for name, parameter in inspect.signature(function).parameters.items():
         if name == "self":
             continue
         is_required = parameter.default is inspect.Parameter.empty
@@ -146,7 +146,7 @@ def _introduction() -> list[str]:
         f"The rearmost car of a convoy, the ego `V001`, follows up to {MAX_PEERS} cars that",
         "broadcast their state by radio. A human driver model drives the ego and sees only the car",
         "directly ahead; the policy adds braking. The convoy is simulated by SUMO, the radio by",
-        "the emulator of [radio.md](radio.md), the scenarios come from [scenarios.md](scenarios.md).",
+        "the emulator of [radio.md](radio.md); convoys come from [scenarios.md](scenarios.md).",
     ]
 
 
@@ -165,14 +165,15 @@ def _action_section() -> list[str]:
             ],
         ),
         "",
-        f"The ego's command is the smaller of the driver's acceleration and -{MAX_DEMAND_MPS2:g} a.",
-        "The policy can therefore never accelerate the car, nor release the driver's own braking.",
+        "The ego's commanded acceleration is the smaller of the driver's and "
+        f"-{MAX_DEMAND_MPS2:g} a, so the policy can",
+        "neither accelerate the car nor release the driver's own braking.",
     ]
 
 
 _OBSERVATION_TEXT = (
     "`Dict` of `ego`, `peers` and `peer_mask`: only what the ego's board can compute from its own",
-    "sensors and the frames that it received, in the ego's frame. Values are clipped to the bounds.",
+    "sensors and the frames that it received, in the ego's frame and clipped to the bounds.",
     f"`peers` has {MAX_PEERS} slots; a slot's number has no meaning and is shuffled each episode.",
     "`peer_mask` is 1 where a slot holds a peer heard within the staleness threshold, else 0, and",
     "the slot then holds zeros.",
@@ -203,8 +204,9 @@ def _motion_section() -> list[str]:
     return [
         "## Time and motion",
         "",
-        "The command computed from the observation at t holds over one control period. One road",
-        "condition holds for every car of an episode. Ranges are drawn uniformly, once an episode.",
+        "The command computed from the observation at t stands for one control period and reaches",
+        "the actuator after its dead time. The road is the same for every car of an episode.",
+        "Ranges are drawn uniformly, once an episode.",
         "",
         *_table(("quantity", "value"), rows),
     ]
@@ -269,13 +271,14 @@ def _hazard_section() -> list[str]:
         "",
         *_table(("kind", "train", "eval", "deceleration [m/s^2]", "the braking car"), rows),
         "",
-        "The deceleration is capped by the road. Braking that resolves is held for "
-        f"{_span(hazard.HOLD_S)} s. It begins between",
-        f"{hazard.EARLIEST_ONSET_S:g} s and {hazard.LATEST_ONSET_BEFORE_END_S:g} s before the end "
-        "of the episode. Its place ahead of the ego (rank 1 is the car directly",
-        "ahead) is drawn in training; in evaluation every rank gets its turn. A hazard counts as",
-        f"realised if the measured deceleration is within {hazard.REALISED_TOLERANCE:.0%} of the "
-        "one asked for.",
+        f"Braking begins {hazard.EARLIEST_ONSET_S:g} s after the start at the earliest and "
+        f"{hazard.LATEST_ONSET_BEFORE_END_S:g} s before the end at the latest. Its deceleration",
+        "is capped by the road; braking that resolves holds it for "
+        f"{_span(hazard.HOLD_S)} s. The car's rank (1 is the car",
+        "directly ahead of the ego) is drawn in training; in evaluation every rank gets its turn.",
+        "A hazard counts as realised if the measured deceleration is within "
+        f"{hazard.REALISED_TOLERANCE:.0%} of the one asked",
+        "for.",
     ]
 
 

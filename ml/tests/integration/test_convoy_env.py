@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -364,7 +365,7 @@ def test_the_driver_alone_never_crashes_in_calm_and_benign_traffic(large_dataset
     num_collisions = 0
     for episode in range(3000):
         kind = "calm" if episode % 2 else "benign"
-        observation, info = env.reset()
+        _, info = env.reset()
         if info["num_peers"] and info["convoy_speed_mps"] > 5.0:
             env._traffic.plan = env._draw_hazard(
                 np.random.default_rng(episode), {"hazard": {"kind": kind}}
@@ -395,19 +396,23 @@ def test_the_driver_keeps_its_time_gap_for_20_s(base_cfg, make_env, headway_s):
 def test_1000_resets_leave_no_process_and_no_open_file(dataset_dir, make_env):
     env = make_env(dataset_dir=dataset_dir, scenario_seed=1, max_steps=5)
     env.reset()
-    files_before = len(os.listdir("/proc/self/fd"))
+    files_before = _num_open_files()
     children_before = _num_children()
     for _ in range(1000):
         env.reset()
         env.step(NO_DEMAND)
 
-    assert len(os.listdir("/proc/self/fd")) == files_before
+    assert _num_open_files() == files_before
     assert _num_children() == children_before
 
 
+def _num_open_files():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def _num_children():
-    with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as stream:
-        return len(stream.read().split())
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    return len(children.read_text(encoding="ascii").split())
 
 
 def test_close_twice_is_harmless_and_reset_opens_again(base_cfg, make_env):

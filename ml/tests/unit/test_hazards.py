@@ -42,8 +42,9 @@ def test_shares_add_up_and_are_kept(mode):
 
 
 def test_training_is_calm_in_40_percent_and_benign_in_20_of_all_generated_episodes():
-    # One scenario in nine has no peer, one of ten is slow: (8 / 9) * 0.9 = 0.8 can have a hazard.
-    possible = 8 / 9 * 0.9
+    # One scenario in nine has no peer. One in ten is slow, and of those about 85 % (the mean of
+    # 5 / (6 f) over f in [0.8, 1.2], at most 1) drive below the 5 m/s that a hazard needs.
+    possible = 8 / 9 * (1 - 0.1 * 0.85)
 
     assert 1 - possible + possible * KIND_SHARES["train"][CALM] >= 0.40
     assert possible * KIND_SHARES["train"][BENIGN] >= 0.20
@@ -81,7 +82,7 @@ def test_evaluation_deals_the_ranks_in_turn():
 
     ranks = [draw_hazard(generator, s, {"kind": HARD_STOP}).source_rank for s in settings]
 
-    assert ranks == [1, 2, 3, 4, 5, 1, 2]
+    assert ranks == [1, 2, 3, 4, 5, 2, 3]
 
 
 def test_without_peers_every_episode_is_calm():

@@ -38,9 +38,9 @@ def test_a_collision_costs_more_the_faster_it_is():
     assert terms["collision"] == pytest.approx(2.5)
 
 
-def test_danger_is_the_required_deceleration_beyond_comfort():
-    # 400 / (2 * 40) = 5 m/s^2 behind a standing car: (5 - 3) / 8.
-    terms = terms_of(make_cars((0.0, 20.0, 0.0), (45.0, 0.0, 0.0)))
+def test_danger_is_the_required_deceleration_beyond_3_mps2():
+    # Gap 47 m, less 1 m of margin and 0.3 s * 20 m/s: 400 / (2 * 40) = 5 m/s^2; (5 - 3) / 8.
+    terms = terms_of(make_cars((0.0, 20.0, 0.0), (52.0, 0.0, 0.0)))
 
     assert terms["danger"] == pytest.approx(0.25)
 
