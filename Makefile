@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 DATASET := ml/scenarios/datasets/demo
 RUN := ml/models/runs/demo
 
-.PHONY: help setup demo check lint types test docs clean
+.PHONY: help setup demo bench check lint types test docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -26,17 +26,20 @@ demo: $(STAMP) ## Generate a dataset, train, evaluate, and say where everything 
 	$(BIN)/python -m ml.scripts.gen_scenarios --base_dir ml/scenarios/base --output_dir $(DATASET) --seed 42 --train_count 90 --eval_count 90
 	$(BIN)/python -m ml.training.train_convoy --dataset_dir $(DATASET) --total_timesteps 20000 --eval_episodes 90 --output_dir $(RUN) --run_id demo
 
+bench: $(STAMP) ## Measure the environment's speed
+	$(BIN)/python benchmarks/environment_steps.py
+
 check: lint types test ## Everything that must pass: lint, types, tests
 
 lint: $(STAMP) ## Style and layout of the code
-	$(BIN)/ruff check ml
-	$(BIN)/ruff format --check ml
+	$(BIN)/ruff check ml benchmarks
+	$(BIN)/ruff format --check ml benchmarks
 
 types: $(STAMP) ## Static types
 	$(BIN)/mypy
 
 test: $(STAMP) ## All tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
 docs: $(STAMP) ## Rewrite the generated pages of docs/
 	@rm -rf $(DATASET)-docs

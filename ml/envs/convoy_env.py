@@ -237,7 +237,7 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         events = self._advance_traffic(demand_mps2)
         self._time_s = (self._recorder.num_steps + 1) * CONTROL_PERIOD_S
         self._hear()
-        observation = self._observe(demand_mps2)
+        observation = self._observe()
         reward, terms = self._reward(
             self.cars, acceleration_before, self._traffic.ego_driver_command_mps2,
             free_speed_mps=self._traffic.convoy_speed_mps, impact_speed_mps=events.impact_speed_mps,
@@ -328,7 +328,7 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             self._hear()
         traffic.plan = hazard
         self._recorder.reset(self.cars)
-        return self._observe(0.0)
+        return self._observe()
 
     def _draw_hazard(
         self, generator: np.random.Generator, options: Mapping[str, Any]
@@ -358,9 +358,9 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         self.radio.advance(self._time_s, self.cars)
         self._observer.record(self.radio.ego_sensed)
 
-    def _observe(self, demand_mps2: float) -> Observation:
+    def _observe(self) -> Observation:
         """Return what the policy sees now."""
-        return self._observer.observation(self.radio.ego_sensed, self.radio.heard, demand_mps2)
+        return self._observer.observation(self.radio.ego_sensed, self.radio.heard)
 
     # --- Records -----------------------------------------------------------------------------
 

@@ -105,7 +105,7 @@ def draw_hazard(
     shares = KIND_SHARES[setting.mode]
     num_peers = setting.num_peers
     kind = str(generator.choice(list(shares), p=list(shares.values())))
-    rank = int(generator.integers(1, max(num_peers, 1) + 1))
+    rank = _draw_rank(generator, max(num_peers, 1))
     if setting.mode == "eval":
         turn = setting.episode_index // _NUM_CONVOY_SIZES
         # The second summand keeps a scenario that comes again from meeting the same rank again.
@@ -128,6 +128,12 @@ def draw_hazard(
         deceleration_mps2=min(deceleration, setting.friction_mps2),
         hold_s=math.inf if kind == HARD_STOP else wanted.get("hold_s", hold_s),
     )
+
+
+def _draw_rank(generator: np.random.Generator, num_peers: int) -> int:
+    """Return a rank with probability proportional to 1 / rank: nearer cars call for more."""
+    weights = 1.0 / np.arange(1, num_peers + 1)
+    return 1 + int(generator.choice(num_peers, p=weights / weights.sum()))
 
 
 def _checked_request(request: Mapping[str, Any], num_peers: int) -> Mapping[str, Any]:

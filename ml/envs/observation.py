@@ -20,7 +20,6 @@ from ml.envs.observation_kernels import (
 )
 from ml.types import (
     CONTROL_PERIOD_S,
-    MAX_DEMAND_MPS2,
     MAX_PEERS,
     SENSED_ACCELERATION,
     SENSED_SPEED,
@@ -62,7 +61,6 @@ def _history_features(name: str, unit: str, low: float, high: float) -> list[Fea
 EGO_FEATURES: tuple[Feature, ...] = (
     *_history_features("speed", "m/s", 0.0, 60.0),
     *_history_features("acceleration", "m/s^2", -15.0, 15.0),
-    Feature("previous_demand", "m/s^2", 0.0, MAX_DEMAND_MPS2, "the policy's last braking demand"),
     Feature("num_fresh_peers", "-", 0.0, float(MAX_PEERS), "peers shown in `peers`"),
 )
 
@@ -138,21 +136,18 @@ class Observer:
         """Add the ego's newest sensed state, shape (NUM_SENSED_FIELDS,), to the history."""
         push_history(self._history, ego_sensed)
 
-    def observation(
-        self, ego_sensed: FloatArray, heard: FloatArray, previous_demand_mps2: float
-    ) -> dict[str, Float32Array]:
+    def observation(self, ego_sensed: FloatArray, heard: FloatArray) -> dict[str, Float32Array]:
         """Return the observation: `ego`, `peers` and `peer_mask`, clipped to the space.
 
         Args:
             ego_sensed: The ego's own sensors, shape (NUM_SENSED_FIELDS,).
             heard: What the board holds of each peer, shape (num_cars, NUM_HEARD_FIELDS).
-            previous_demand_mps2: The policy's own last demand.
         """
         ego = np.empty(NUM_EGO_FEATURES, dtype=np.float32)
         peers = np.empty((MAX_PEERS, NUM_PEER_FEATURES), dtype=np.float32)
         mask = np.empty(MAX_PEERS, dtype=np.float32)
         observe(
-            ego_sensed, heard, self._history, previous_demand_mps2, self._slot_order,
+            ego_sensed, heard, self._history, self._slot_order,
             ego, peers, mask,
         )  # fmt: skip
         np.clip(ego, self._ego_low, self._ego_high, out=ego)

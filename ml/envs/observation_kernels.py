@@ -26,7 +26,7 @@ from ml.types import (
 NUM_HISTORY_STEPS = 11  # now and the ten control steps before: one second
 HISTORY_STRIDE = 2
 NUM_HISTORY_SAMPLES = (NUM_HISTORY_STEPS - 1) // HISTORY_STRIDE + 1
-NUM_EGO_FEATURES = 2 * NUM_HISTORY_SAMPLES + 2
+NUM_EGO_FEATURES = 2 * NUM_HISTORY_SAMPLES + 1
 NUM_PEER_FEATURES = 10
 
 _SAME_LANE_OFFSET_M = 8.0  # half a lane plus two standard deviations of the relative GPS error
@@ -115,7 +115,6 @@ def observe(
     ego_sensed: FloatArray,
     heard: FloatArray,
     history: FloatArray,
-    previous_demand_mps2: float,
     slot_order: IntArray,
     ego_out: Float32Array,
     peers_out: Float32Array,
@@ -127,7 +126,6 @@ def observe(
         ego_sensed: The ego's own sensors, shape (NUM_SENSED_FIELDS,).
         heard: What the board holds of each peer, shape (num_cars, NUM_HEARD_FIELDS).
         history: See :func:`push_history`.
-        previous_demand_mps2: The policy's own last demand.
         slot_order: A permutation of the slots, shape (MAX_PEERS,): the k-th peer goes to slot
             ``slot_order[k]``.
         ego_out: Shape (NUM_EGO_FEATURES,).
@@ -156,5 +154,4 @@ def observe(
     for sample in range(NUM_HISTORY_SAMPLES):
         ego_out[sample] = history[sample * HISTORY_STRIDE, 0]
         ego_out[NUM_HISTORY_SAMPLES + sample] = history[sample * HISTORY_STRIDE, 1]
-    ego_out[2 * NUM_HISTORY_SAMPLES] = previous_demand_mps2
-    ego_out[2 * NUM_HISTORY_SAMPLES + 1] = num_shown
+    ego_out[2 * NUM_HISTORY_SAMPLES] = num_shown

@@ -27,12 +27,14 @@ class RewardTerm:
 
 REWARD_TERMS: tuple[RewardTerm, ...] = (
     RewardTerm("collision", -50.0, "contact: 1 + impact speed / 10 m/s"),
-    RewardTerm("danger", -0.5, "deceleration required by any car ahead beyond 3 m/s^2, / 8"),
     RewardTerm(
-        "needless_braking", -0.3, "braking beyond the driver's and what any car requires, / 8"
+        "danger", -5.0, "deceleration any car ahead requires beyond the ego's and 3 m/s^2, / 8"
+    ),
+    RewardTerm(
+        "needless_braking", -0.5, "(braking beyond the driver's and what any car requires, / 8)^2"
     ),
     RewardTerm("jerk", -0.01, "(jerk / 10 m/s^3)^2, at most 6.25"),
-    RewardTerm("lost_speed", -0.03, "speed below the car ahead's (or the convoy's), / 20 m/s"),
+    RewardTerm("lost_speed", -0.02, "speed below the car ahead's (or the convoy's), / 20 m/s"),
 )
 
 

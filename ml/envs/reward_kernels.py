@@ -53,10 +53,11 @@ def write_reward_terms(
     terms[TERM_COLLISION] = 0.0
     if impact_speed_mps >= 0.0:
         terms[TERM_COLLISION] = 1.0 + impact_speed_mps / COLLISION_SPEED_SCALE_MPS
-    beyond_comfort = max(0.0, called_for - COMFORTABLE_DECELERATION_MPS2)
-    terms[TERM_DANGER] = min(1.0, beyond_comfort / MAX_DEMAND_MPS2)
+    unmet = called_for - max(COMFORTABLE_DECELERATION_MPS2, -acceleration)
+    terms[TERM_DANGER] = min(1.0, max(0.0, unmet) / MAX_DEMAND_MPS2)
     justified = max(called_for, 0.0, -driver_command_mps2)
-    terms[TERM_NEEDLESS] = max(0.0, -acceleration - justified) / MAX_DEMAND_MPS2
+    excess = max(0.0, -acceleration - justified) / MAX_DEMAND_MPS2
+    terms[TERM_NEEDLESS] = excess * excess
     jerk = abs(acceleration - previous_acceleration_mps2) / duration_s
     ratio = min(jerk / JERK_SCALE_MPS3, _LARGEST_JERK_RATIO)
     terms[TERM_JERK] = ratio * ratio

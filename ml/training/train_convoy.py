@@ -34,9 +34,9 @@ from ml.evaluation.verdict import build_report
 from ml.evaluation.verdict_text import format_report
 from ml.policies.baselines import make_scripted_policy
 from ml.policies.deep_set_policy import create_deep_set_policy_kwargs, initialise_no_intervention
-from ml.provenance import REPOSITORY_ROOT, sha256_of_file, write_json_atomically
-from ml.training import run_folder
-from ml.training.arguments import BASELINES, DEFAULT_SUMO_CFG, parse_args
+from ml.provenance import sha256_of_file, write_json_atomically
+from ml.training import recipe, run_folder
+from ml.training.arguments import BASELINES, parse_args
 from ml.training.callbacks import (
     BoundedLogStdCallback,
     CheckpointCallback,
@@ -45,10 +45,6 @@ from ml.training.callbacks import (
     actor_critic_of,
     save_model_atomically,
 )
-
-GAMMA = 0.99
-_LARGEST_BATCH = 64
-_PEER_EMBED_DIM = 32
 
 __all__ = ["EvaluationResult", "evaluate", "main", "parse_args", "save_metrics", "train"]
 
@@ -88,11 +84,11 @@ def train(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     """
     run_folder.name_run(args)
     run_folder.check_is_free(args.output_dir)
-    inputs = run_folder.resolve_inputs(args, _sumo_cfg_path(args))
-    settings = _learner_settings(args)
-    env = gym.make(ENVIRONMENT_ID, **_environment_kwargs(args, "train"))
+    inputs = run_folder.resolve_inputs(args, recipe.sumo_cfg_path(args))
+    settings = recipe.learner_settings(args)
+    env = gym.make(ENVIRONMENT_ID, **recipe.environment_kwargs(args, "train"))
     try:
-        manifest = run_folder.build_manifest(args, inputs, _manifest_settings(args, settings))
+        manifest = run_folder.build_manifest(args, inputs, recipe.manifest_settings(args, settings))
         run_folder.start_run(args.output_dir, manifest)
         _say(f"Starting training: {args.total_timesteps} timesteps")
         _say(f"Output directory: {args.output_dir}")
@@ -108,38 +104,6 @@ def train(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     return model_path, {"training_timesteps": args.total_timesteps}
 
 
-def _learner_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """Return PPO's keyword arguments that do not name a file."""
-    n_steps = max(2, min(args.n_steps, args.total_timesteps))
-    return {
-        "ent_coef": args.ent_coef,
-        "learning_rate": args.learning_rate,
-        "n_steps": n_steps,
-        "batch_size": _batch_size(n_steps),
-        "gamma": GAMMA,
-        "seed": args.seed,
-        "device": "cpu",
-    }
-
-
-def _batch_size(n_steps: int) -> int:
-    """Return the divisor of the rollout that is nearest to 64 in ratio, at least 2."""
-    divisors = (size for size in range(2, n_steps + 1) if n_steps % size == 0)
-    return min(divisors, key=lambda size: max(size / _LARGEST_BATCH, _LARGEST_BATCH / size))
-
-
-def _manifest_settings(args: argparse.Namespace, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the resolved settings of the learner and its environment for the manifest."""
-    return {
-        **settings,
-        "algorithm": "PPO",
-        "peer_embed_dim": _PEER_EMBED_DIM,
-        "reward_is_normalised": True,
-        "torch_threads": getattr(args, "torch_threads", 1),
-        "environment": _environment_kwargs(args, "train"),
-    }
-
-
 def _learn(
     args: argparse.Namespace, env: gym.Env[Any, Any], settings: Mapping[str, Any]
 ) -> tuple[str, int]:
@@ -149,12 +113,12 @@ def _learn(
     folder = Path(args.output_dir)
     monitored = Monitor(env)
     vector = VecNormalize(
-        DummyVecEnv([lambda: monitored]), norm_obs=False, norm_reward=True, gamma=GAMMA
+        DummyVecEnv([lambda: monitored]), norm_obs=False, norm_reward=True, gamma=recipe.GAMMA
     )
     model = PPO(
         "MultiInputPolicy",
         vector,
-        policy_kwargs=create_deep_set_policy_kwargs(peer_embed_dim=_PEER_EMBED_DIM),
+        policy_kwargs=create_deep_set_policy_kwargs(peer_embed_dim=recipe.PEER_EMBED_DIM),
         verbose=0,
         tensorboard_log=str(folder / run_folder.TENSORBOARD_FOLDER),
         **settings,
@@ -196,7 +160,7 @@ def evaluate(model_path: str, args: argparse.Namespace) -> dict[str, Any]:
     """
     _say(f"\nStarting evaluation: {args.eval_episodes} episodes")
     model = _load_model(model_path)
-    env = gym.make(ENVIRONMENT_ID, **_environment_kwargs(args, "eval"))
+    env = gym.make(ENVIRONMENT_ID, **recipe.environment_kwargs(args, "eval"))
 
     def report_episode(record: EpisodeRecord) -> None:
         _say(
@@ -270,7 +234,7 @@ def _run_baseline(name: str, args: argparse.Namespace) -> list[EpisodeRecord]:
     """Return a baseline's records on the evaluation episodes."""
 
     def make_environment(options: Mapping[str, Any]) -> gym.Env[Any, Any]:
-        return gym.make(ENVIRONMENT_ID, **{**_environment_kwargs(args, "eval"), **options})
+        return gym.make(ENVIRONMENT_ID, **{**recipe.environment_kwargs(args, "eval"), **options})
 
     total = args.eval_episodes
     with ProgressDisplay(f"baseline {name}", total, "episodes", is_quiet=args.quiet) as display:
@@ -336,34 +300,6 @@ def save_metrics(
     write_json_atomically(metrics_path, run_folder.json_ready(metrics))
     _say(f"Metrics saved to: {metrics_path}")
     return metrics_path
-
-
-# --- What both environments share ----------------------------------------------------------------
-
-
-def _environment_kwargs(args: argparse.Namespace, mode: str) -> dict[str, Any]:
-    """Return the environment's keyword arguments for training or evaluation."""
-    kwargs: dict[str, Any] = {
-        "render_mode": "human" if args.gui else None,
-        "gui": args.gui,
-        "scenario_mode": mode,
-        "scenario_seed": args.seed,
-    }
-    if args.dataset_dir is not None:
-        kwargs["dataset_dir"] = args.dataset_dir
-    else:
-        kwargs["sumo_cfg"] = _sumo_cfg_path(args)
-    if args.emulator_params is not None:
-        kwargs["emulator_params_path"] = args.emulator_params
-    return kwargs
-
-
-def _sumo_cfg_path(args: argparse.Namespace) -> str | None:
-    """Return the single scenario's path; the default one is found from any folder."""
-    sumo_cfg: str | None = args.sumo_cfg
-    if sumo_cfg == DEFAULT_SUMO_CFG and not Path(sumo_cfg).exists():
-        return str(REPOSITORY_ROOT / sumo_cfg)
-    return sumo_cfg
 
 
 def _say(text: str) -> None:

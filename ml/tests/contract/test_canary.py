@@ -78,7 +78,7 @@ def test_the_oracle_crashes_in_at_most_2_percent_of_hard_stops(track_dataset_dir
 @pytest.mark.slow
 @pytest.mark.parametrize("split", ["train", "eval"])
 def test_scripted_policies_rank_as_they_must(large_dataset_dir, split):
-    arguments = ["--dataset_dir", str(large_dataset_dir), "--split", split, "--episodes", "180"]
+    arguments = ["--dataset_dir", str(large_dataset_dir), "--split", split, "--episodes", "135"]
 
     results = run_all(parse_args(arguments))
 

@@ -361,7 +361,7 @@ def test_peers_that_touch_go_on_as_one_and_are_reported(base_cfg, make_env):
 
 @pytest.mark.slow
 def test_the_driver_alone_never_crashes_in_calm_and_benign_traffic(large_dataset_dir, make_env):
-    env = make_env(dataset_dir=large_dataset_dir, scenario_seed=9, max_steps=500)
+    env = make_env(dataset_dir=large_dataset_dir, scenario_seed=9, max_steps=250)
     num_collisions = 0
     for episode in range(3000):
         kind = "calm" if episode % 2 else "benign"

@@ -44,10 +44,10 @@ def make_heard(*peers):
     return heard
 
 
-def observe(ego, heard, slot_seed=0, demand=0.0):
+def observe(ego, heard, slot_seed=0):
     observer = Observer()
     observer.reset(ego, np.random.default_rng(slot_seed))
-    return observer.observation(ego, heard, demand)
+    return observer.observation(ego, heard)
 
 
 def shown(observation):
@@ -163,16 +163,15 @@ def test_history_holds_one_second_newest_first():
     for step in range(1, 12):
         observer.record(make_ego(speed=float(step)))
 
-    ego = observer.observation(make_ego(speed=11.0), make_heard(), 0.0)["ego"]
+    ego = observer.observation(make_ego(speed=11.0), make_heard())["ego"]
 
     assert ego[:6].tolist() == [11.0, 9.0, 7.0, 5.0, 3.0, 1.0]
 
 
-def test_the_ego_knows_its_last_demand_and_how_many_it_hears():
-    ego = observe(make_ego(), make_heard((20.0, 0.0, 20.0, 0.0, 0.0, 0.1)), demand=3.5)["ego"]
+def test_the_ego_knows_how_many_it_hears():
+    ego = observe(make_ego(), make_heard((20.0, 0.0, 20.0, 0.0, 0.0, 0.1)))["ego"]
 
     names = [feature.name for feature in EGO_FEATURES]
-    assert ego[names.index("previous_demand")] == 3.5
     assert ego[names.index("num_fresh_peers")] == 1.0
 
 

@@ -45,10 +45,19 @@ def test_danger_is_the_required_deceleration_beyond_3_mps2():
     assert terms["danger"] == pytest.approx(0.25)
 
 
+def test_danger_is_met_by_braking_as_hard_as_required():
+    # Required as above, 5 m/s^2.
+    not_enough = terms_of(make_cars((0.0, 20.0, -4.0), (52.0, 0.0, 0.0)), previous=-4.0)
+    enough = terms_of(make_cars((0.0, 20.0, -5.1), (52.0, 0.0, 0.0)), previous=-5.1)
+
+    assert not_enough["danger"] == pytest.approx((5.0 - 4.0) / 8.0)
+    assert enough["danger"] == 0.0
+
+
 def test_braking_for_nothing_costs_and_braking_with_the_driver_does_not():
     cars = make_cars((0.0, 20.0, -4.0), (85.0, 20.0, 0.0))
 
-    assert terms_of(cars, previous=-4.0)["needless_braking"] == pytest.approx(0.5)
+    assert terms_of(cars, previous=-4.0)["needless_braking"] == pytest.approx(0.5**2)
     assert terms_of(cars, previous=-4.0, driver=-4.0)["needless_braking"] == 0.0
 
 

@@ -12,10 +12,9 @@ import pytest
 from ml.errors import ConfigError, PolicyError, RadioParameterError, RecordError, ScenarioError
 from ml.evaluation.verdict import build_report
 from ml.provenance import REPOSITORY_ROOT
-from ml.training import run_folder, train_convoy
+from ml.training import recipe, run_folder, train_convoy
 from ml.training.train_convoy import (
     EvaluationResult,
-    _batch_size,
     evaluate,
     main,
     parse_args,
@@ -401,11 +400,11 @@ class TestLearnerSettings:
         [(2048, 64), (100, 50), (2, 2), (64, 64), (101, 101), (96, 48), (7, 7)],
     )
     def test_batch_size_divides_the_rollout(self, n_steps, batch_size):
-        assert _batch_size(n_steps) == batch_size
+        assert recipe.batch_size_for(n_steps) == batch_size
 
     @pytest.mark.parametrize(("total", "n_steps"), [(1, 2), (100, 100), (100_000, 2048)])
     def test_rollout_is_never_longer_than_the_training(self, total, n_steps):
-        settings = train_convoy._learner_settings(spec_namespace(total_timesteps=total))
+        settings = recipe.learner_settings(spec_namespace(total_timesteps=total))
         assert settings["n_steps"] == n_steps
 
 

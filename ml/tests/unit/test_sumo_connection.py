@@ -1,0 +1,93 @@
+"""Reading scenarios and finding the simulator: what can be wrong, said in one line."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+from ml.envs import sumo_connection
+from ml.envs.sumo_connection import SumoConnection, read_scenario_files
+from ml.errors import ConfigError, ScenarioError, SimulatorError
+
+GOOD = """<configuration>
+<input><net-file value="a.net.xml"/><route-files value="a.rou.xml"/></input>
+<output><fcd-output value="trace.xml"/></output></configuration>"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("a.net.xml", "a.rou.xml"):
+        (tmp_path / name).write_text("<x/>", encoding="utf-8")
+    return tmp_path
+
+
+def write_cfg(folder, text):
+    path = folder / "scenario.sumocfg"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_only_the_input_files_of_a_configuration_are_used(folder):
+    files = read_scenario_files(write_cfg(folder, GOOD))
+
+    assert files.network == folder / "a.net.xml"
+    assert files.routes == (folder / "a.rou.xml",)
+    assert not any("fcd" in option for option in files.options())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "well-formed XML"),
+        (GOOD[:60], "well-formed XML"),
+        ("<configuration/>", "must name one <net-file>"),
+        (GOOD.replace("a.rou.xml", "b.rou.xml"), "does not exist"),
+        (GOOD.replace("a.net.xml", ""), "must name one <net-file>"),
+    ],
+)
+def test_a_broken_configuration_is_refused_in_one_line(folder, text, message):
+    with pytest.raises(ScenarioError, match=message) as caught:
+        read_scenario_files(write_cfg(folder, text))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_configuration_in_another_encoding_is_refused(folder):
+    path = folder / "scenario.sumocfg"
+    path.write_bytes(b"\xff\xfe\x00<configuration")
+
+    with pytest.raises(ScenarioError, match="well-formed XML"):
+        read_scenario_files(path)
+
+
+def test_a_folder_is_no_configuration(tmp_path):
+    with pytest.raises(ScenarioError, match=r"must be an existing \.sumocfg file"):
+        read_scenario_files(tmp_path)
+
+
+def test_a_missing_system_library_is_answered_with_the_packages_to_install(monkeypatch):
+    def fail(name):
+        raise ImportError("libGL.so.1: cannot open shared object file")
+
+    monkeypatch.setattr(sumo_connection.importlib, "import_module", fail)
+
+    with pytest.raises(SimulatorError, match=r"libGL\.so\.1.*apt-get install libgl1") as caught:
+        SumoConnection()
+    assert "\n" not in str(caught.value)
+
+
+def test_the_window_needs_a_display(monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+
+    with pytest.raises(ConfigError, match="--gui needs a display"):
+        SumoConnection(gui=True)
+
+
+def test_closing_a_connection_that_never_started_is_harmless():
+    connection = SumoConnection()
+    connection.close()
+    connection.close()
+
+
+def test_the_simulator_of_the_package_is_the_pinned_one():
+    assert importlib.import_module("libsumo").simulation.getVersion()[1] == "SUMO 1.28.0"
