@@ -397,7 +397,7 @@ class TestRunFolder:
 class TestLearnerSettings:
     @pytest.mark.parametrize(
         ("n_steps", "batch_size"),
-        [(2048, 64), (100, 50), (2, 2), (64, 64), (101, 101), (96, 48), (7, 7)],
+        [(2048, 512), (1000, 500), (2, 2), (512, 512), (101, 101), (1536, 512), (7, 7)],
     )
     def test_batch_size_divides_the_rollout(self, n_steps, batch_size):
         assert recipe.batch_size_for(n_steps) == batch_size
