@@ -17,7 +17,7 @@ import pytest
 
 import ml
 from ml.cli import VERBS
-from ml.envs import ENVIRONMENT_ID
+from ml.envs import ENVIRONMENT_ID, conditions
 from ml.envs import convoy_env as environment
 from ml.envs.hazards import HAZARD_KINDS
 from ml.envs.observation import EGO_FEATURES, PEER_FEATURES
@@ -177,9 +177,9 @@ def test_environment_docstring_names_every_kind_of_hazard():
 
 def test_every_reset_option_is_on_the_page_and_in_the_docstring():
     _, _, section = text_of("docs/environment.md").partition("## `reset(options=...)`")
-    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(environment._RESET_OPTIONS)
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(conditions.RESET_OPTIONS)
     doc = environment.ConvoyEnv.__doc__
-    assert [name for name in environment._RESET_OPTIONS if f"``{name}``" not in doc] == []
+    assert [name for name in conditions.RESET_OPTIONS if f"``{name}``" not in doc] == []
 
 
 # --- Training's files ----------------------------------------------------------------------------
