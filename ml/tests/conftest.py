@@ -1,13 +1,41 @@
-"""Fixtures that several tests share: real datasets, made once per session."""
+"""Fixtures that several tests share: datasets made once per session, commands to interrupt."""
 
 from __future__ import annotations
 
+import functools
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from ml.provenance import REPOSITORY_ROOT
 from ml.scripts.gen_scenarios import main as generate
+
+
+@pytest.fixture
+def start_interruptible():
+    """Start commands that Ctrl-C reaches even where this process ignores it; none is left over.
+
+    A shell that starts a job in the background makes it and its children ignore SIGINT.
+    """
+    processes = []
+
+    def start(arguments, **options):
+        process = subprocess.Popen(
+            arguments,
+            text=True,
+            stderr=subprocess.PIPE,
+            preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+            **options,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture(scope="session")

@@ -449,7 +449,7 @@ def test_an_exception_in_reset_closes_the_simulation(base_cfg, make_env):
     make_env(sumo_cfg=base_cfg).reset(seed=0)
 
 
-def test_ctrl_c_ends_the_process_at_once(base_cfg):
+def test_ctrl_c_ends_the_process_at_once(base_cfg, start_interruptible):
     code = (
         "from ml.envs.convoy_env import ConvoyEnv; import numpy as np\n"
         f"env = ConvoyEnv(sumo_cfg={str(base_cfg)!r}, scenario_seed=0)\n"
@@ -458,12 +458,7 @@ def test_ctrl_c_ends_the_process_at_once(base_cfg):
         "    *_, terminated, truncated, _ = env.step(np.array([-1.0]))\n"
         "    if terminated or truncated: env.reset()\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = start_interruptible([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert process.stdout.readline().strip() == "ready"
     process.send_signal(signal.SIGINT)
 

@@ -157,13 +157,11 @@ def test_default_scenario_works_from_another_folder(tmp_path):
     assert metrics["evaluation"] is None
 
 
-def test_interrupt_ends_with_130_and_leaves_no_half_written_file(tmp_path):
-    process = subprocess.Popen(
+def test_interrupt_ends_with_130_and_leaves_no_half_written_file(tmp_path, start_interruptible):
+    process = start_interruptible(
         [sys.executable, "-m", "ml.training.train_convoy", "--output_dir", str(tmp_path / "r")],
         cwd=REPOSITORY_ROOT,
         env=ENVIRONMENT,
-        stderr=subprocess.PIPE,
-        text=True,
     )
     progress = tmp_path / "r" / "progress.jsonl"
     for _ in range(600):
