@@ -44,7 +44,7 @@ test: $(STAMP) ## All tests
 docs: $(STAMP) ## Rewrite the generated pages of docs/
 	@rm -rf $(DATASET)-docs
 	$(BIN)/python -m ml.scripts.gen_scenarios --output_dir $(DATASET)-docs --seed 42 --train_count 9 --eval_count 270
-	$(BIN)/python -m ml.evaluation.scripted_table --dataset_dir $(DATASET)-docs --episodes 540 --output_page docs/scripted_policies.md
+	$(BIN)/python -m ml.evaluation.scripted_table --dataset_dir $(DATASET)-docs --episodes 270 --output_page docs/scripted_policies.md
 	$(BIN)/python -m ml.scripts.write_docs --output_page docs/environment.md
 
 clean: ## Remove the virtual environment and every cache

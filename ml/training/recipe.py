@@ -19,6 +19,9 @@ GAE_LAMBDA = 0.9
 TRAINING_EPISODE_STEPS = 250
 """Training episodes are half as long as evaluated ones: twice the hazards in as many steps."""
 
+TRAINING_PEER_DRIVER = "delayed"
+"""In training peers react late, as people do, so that a far car's braking arrives hard."""
+
 PEER_EMBED_DIM = 32
 
 BATCH_SIZE = 512
@@ -69,6 +72,7 @@ def environment_kwargs(args: argparse.Namespace, mode: str) -> dict[str, Any]:
     }
     if mode == "train":
         kwargs["max_steps"] = TRAINING_EPISODE_STEPS
+        kwargs["peer_driver"] = TRAINING_PEER_DRIVER
     if args.dataset_dir is not None:
         kwargs["dataset_dir"] = args.dataset_dir
     else:
