@@ -219,6 +219,25 @@ class ScenarioManager:
             )
         return sumocfg
 
+    def verify_all(self) -> None:
+        """Check every scenario of both splits now, instead of when it is first selected.
+
+        Raises:
+            ScenarioError: A scenario is missing or changed, or a training scenario is also one of
+                the evaluation split.
+        """
+        hashes: dict[str, dict[str, str]] = {}
+        for mode, scenario_ids in self._splits.items():
+            for scenario_id in scenario_ids:
+                sumocfg = self.scenario_path(scenario_id)
+                hashes.setdefault(mode, {})[scenario_content_hash(sumocfg)] = scenario_id
+        for content_hash in hashes.get(TRAIN, {}).keys() & hashes.get(EVAL, {}).keys():
+            raise ScenarioError(
+                f"the splits of {self._path} must share no scenario. Got the same content in "
+                f"{hashes[TRAIN][content_hash]} and {hashes[EVAL][content_hash]}. "
+                "Make the dataset again."
+            )
+
     def _verify(self, scenario_id: str, sumocfg: Path) -> None:
         """Check a scenario's content against the recorded hash, and that it stays inside."""
         files = read_scenario_files(sumocfg)

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from ml.envs.convoy import read_departures
 from ml.envs.scenario_manager import MANIFEST_FILE, TRAIN, ScenarioManager
 from ml.envs.sumo_connection import read_scenario_files
 from ml.errors import ConfigError, RecordError
@@ -82,6 +83,7 @@ def resolve_inputs(args: argparse.Namespace, sumo_cfg: str | None) -> RunInputs:
     dataset_params: Path | None = None
     if args.dataset_dir is not None:
         manager = ScenarioManager(args.dataset_dir, args.seed, TRAIN)
+        manager.verify_all()
         if not getattr(args, "skip_eval", False):
             manager.set_eval_mode()  # raises where that split is empty
         distribution = manager.manifest.get("num_peers_distribution")
@@ -98,6 +100,7 @@ def resolve_inputs(args: argparse.Namespace, sumo_cfg: str | None) -> RunInputs:
 def _scenario_files(sumo_cfg: str) -> dict[str, Path]:
     """Return a single scenario's files by what they are."""
     scenario = read_scenario_files(sumo_cfg)
+    read_departures(scenario)  # raises where the ego is missing or departs late
     files = {"sumo_cfg": scenario.sumocfg, "network": scenario.network}
     files |= {f"routes_{index}": path for index, path in enumerate(scenario.routes)}
     return files | {f"additional_{index}": path for index, path in enumerate(scenario.additional)}

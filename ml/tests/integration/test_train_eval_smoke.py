@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -176,3 +177,23 @@ def test_interrupt_ends_with_130_and_leaves_no_half_written_file(tmp_path, start
     assert manifest["status"] == "interrupted"
     assert not (tmp_path / "r" / "model_final.zip").exists()
     assert [path for path in (tmp_path / "r").rglob(".*") if path.is_file()] == []
+
+
+def test_a_scenario_without_the_ego_is_refused_before_anything_is_created(tmp_path):
+    base = REPOSITORY_ROOT / "ml" / "scenarios" / "base"
+    folder = tmp_path / "scenario"
+    shutil.copytree(base, folder)
+    routes = folder / "vehicles.rou.xml"
+    routes.write_text(routes.read_text().replace('"V001"', '"X001"'))
+
+    result = subprocess.run(
+        [sys.executable, "-m", "ml.training.train_convoy", "--sumo_cfg",
+         str(folder / "scenario.sumocfg"), "--output_dir", str(tmp_path / "run")],
+        cwd=REPOSITORY_ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+
+    assert result.returncode == 1
+    assert "must hold a vehicle V001" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()

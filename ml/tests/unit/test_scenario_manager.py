@@ -318,3 +318,24 @@ def test_wrong_emulator_params_are_refused(dataset, entry):
     change_manifest(dataset, emulator_params=entry)
     with pytest.raises(ScenarioError, match=r"emulator_params"):
         _ = ScenarioManager(dataset, 7).emulator_params_path
+
+
+def test_verifying_all_finds_a_changed_scenario_of_the_other_split(dataset):
+    manager = ScenarioManager(dataset, 1, "train")
+    manager.verify_all()
+    (dataset / "eval" / "eval_002" / "vehicles.rou.xml").write_text("<routes/>")
+
+    with pytest.raises(ScenarioError, match="eval_002"):
+        ScenarioManager(dataset, 1, "train").verify_all()
+
+
+def test_verifying_all_refuses_a_training_scenario_that_is_also_evaluated(dataset):
+    copied = dataset / "eval" / "eval_001"
+    original = dataset / "train" / "train_003" / "vehicles.rou.xml"
+    (copied / "vehicles.rou.xml").write_bytes(original.read_bytes())
+    scenarios = read_manifest(dataset)["scenarios"]
+    scenarios["eval_001"]["hash"] = scenario_content_hash(copied / "scenario.sumocfg")
+    change_manifest(dataset, scenarios=scenarios)
+
+    with pytest.raises(ScenarioError, match="train_003 and eval_001"):
+        ScenarioManager(dataset, 1, "train").verify_all()
