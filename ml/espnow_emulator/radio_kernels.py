@@ -32,6 +32,7 @@ from ml.types import (
     HEARD_SEQUENCE_GAP,
     HEARD_STATE_AGE,
     HEARD_TIME_SINCE_RECEPTION,
+    NEVER_HEARD_S,
     NUM_SENSED_FIELDS,
     SENSED_ACCELERATION,
     SENSED_HEADING,
@@ -49,7 +50,6 @@ LARGEST_UPTIME_S = 1000.0  # boards have been on for up to this long at reset
 LONGEST_LATENCY_S = 2.0  # latencies are cut here, which bounds the frames in flight
 FRAMES_KEPT = 32  # more than the 21 frames that LONGEST_LATENCY_S can keep in flight on a link
 FRAMES_IN_FLIGHT_PER_LINK = 24
-NEVER_HEARD_S = 1000.0  # time since reception of a peer that was never heard
 LOWEST_ACCELERATION_WINDOW_S = 1.0
 SEQUENCE_MODULUS = 65536
 # A frame can be late by the longest latency at most, so a larger step back is a new start.
