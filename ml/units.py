@@ -5,15 +5,6 @@ from __future__ import annotations
 import math
 
 
-def mps_from_kmh(speed_kmh: float) -> float:
-    """Convert a speed from [km/h] to [m/s].
-
-    >>> mps_from_kmh(36.0)
-    10.0
-    """
-    return speed_kmh / 3.6
-
-
 def s_from_ms(duration_ms: float) -> float:
     """Convert a duration from [ms] to [s].
 

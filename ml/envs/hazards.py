@@ -53,11 +53,6 @@ class HazardPlan:
     deceleration_mps2: float = 0.0
     hold_s: float = math.inf
 
-    @property
-    def is_hard(self) -> bool:
-        """Whether it is hard braking."""
-        return self.kind in {HARD_STOP, HARD_RESOLVE}
-
 
 CALM_PLAN = HazardPlan()
 

@@ -44,23 +44,23 @@ def base_cfg() -> Path:
     return REPOSITORY_ROOT / "ml" / "scenarios" / "base" / "scenario.sumocfg"
 
 
+def generate_dataset(folder: Path, seed: int, scenarios_per_split: int) -> Path:
+    """Generate a dataset from the base road and return its folder."""
+    count = str(scenarios_per_split)
+    generate(
+        ["--output_dir", str(folder), "--seed", str(seed), "--train_count", count,
+         "--eval_count", count, "--quiet"]
+    )  # fmt: skip
+    return folder
+
+
 @pytest.fixture(scope="session")
 def dataset_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset of 18 training and 18 evaluation scenarios, every convoy size twice in each."""
-    folder = tmp_path_factory.mktemp("datasets") / "small"
-    generate(
-        ["--output_dir", str(folder), "--seed", "5", "--train_count", "18", "--eval_count", "18",
-         "--quiet"]
-    )  # fmt: skip
-    return folder
+    return generate_dataset(tmp_path_factory.mktemp("datasets") / "small", 5, 18)
 
 
 @pytest.fixture(scope="session")
 def large_dataset_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset of 90 scenarios in each split."""
-    folder = tmp_path_factory.mktemp("datasets") / "large"
-    generate(
-        ["--output_dir", str(folder), "--seed", "3", "--train_count", "90", "--eval_count", "90",
-         "--quiet"]
-    )  # fmt: skip
-    return folder
+    return generate_dataset(tmp_path_factory.mktemp("datasets") / "large", 3, 90)

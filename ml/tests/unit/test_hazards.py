@@ -59,7 +59,7 @@ def test_onset_lies_between_5_s_and_12_s_before_the_end():
 
 def test_decelerations_fit_the_kind_and_the_road():
     plans = draw_many(replace(SETTING, friction_mps2=7.0))
-    hard = [plan.deceleration_mps2 for plan in plans if plan.is_hard]
+    hard = [plan.deceleration_mps2 for plan in plans if plan.kind in {HARD_STOP, HARD_RESOLVE}]
     benign = [plan.deceleration_mps2 for plan in plans if plan.kind == BENIGN]
 
     assert min(hard) >= 3.0
