@@ -14,7 +14,7 @@ import numpy as np
 from ml.errors import ConfigError
 
 MAX_MASTER_SEED = 2**32 - 1
-SPLITS = ("train", "eval")
+SPLITS = ("train", "eval", "dev")
 _SUMO_SEED_LIMIT = 2**31 - 1
 
 
@@ -59,7 +59,7 @@ def episode_streams(
 
     Args:
         master_seed: Seed of the whole run, in [0, 2**32 - 1].
-        split: ``train`` or ``eval``; their episodes share no random numbers.
+        split: ``train``, ``eval`` or ``dev``; their episodes share no random numbers.
         environment_index: Index of the environment, from 0.
         episode_index: Index of the episode in that environment, from 0.
 

@@ -32,7 +32,8 @@ CAR_HEADING = 4  # [rad]
 CAR_PATH_POSITION = 5  # [m] along the convoy's route
 CAR_LENGTH = 6  # [m]
 CAR_BRAKE_TARGET = 7  # [m/s^2] >= 0, the deceleration its driver is building up to, 0 if none known
-NUM_CAR_FIELDS = 8
+CAR_SLOPE = 8  # [rad] of the road under it, uphill positive
+NUM_CAR_FIELDS = 9
 
 # --- A car's own sensors: ``sensed``, float64 (NUM_SENSED_FIELDS,) ---------------------------
 SENSED_X, SENSED_Y = 0, 1  # [m]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+GRAVITY_MPS2 = 9.81
+"""Standard acceleration of free fall, to three digits [m/s^2]."""
+
 
 def s_from_ms(duration_ms: float) -> float:
     """Convert a duration from [ms] to [s].

@@ -30,6 +30,7 @@ from ml.envs.hazards import (
 )
 from ml.envs.observation import Observer, observation_space, observation_tables
 from ml.envs.reward import RewardFunction, reward_table
+from ml.envs.scenario_manager import MODES
 from ml.envs.scenario_source import open_scenario_source
 from ml.envs.sumo_connection import ScenarioFiles, SumoConnection
 from ml.envs.traffic import StepEvents, Traffic
@@ -116,6 +117,7 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         sumo_cfg: str | Path | None = None,
         dataset_dir: str | Path | None = None,
         scenario_mode: str = "train",
+        hold_out_development: bool = False,
         scenario_seed: int | None = None,
         emulator_params_path: str | Path | None = None,
         max_steps: int = 500,
@@ -132,7 +134,9 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             sumo_cfg: A single scenario. Exactly one of it and ``dataset_dir`` is needed.
             dataset_dir: A dataset made by ``ml.scripts.gen_scenarios``.
             scenario_mode: ``train`` draws scenarios at random, and radio conditions too;
-                ``eval`` walks the evaluation split in order under the radio's nominal values.
+                ``eval`` walks the evaluation split in order under the radio's nominal values;
+                ``dev`` does so with the last tenth of the training split.
+            hold_out_development: Leave that last tenth out of mode ``train``.
             scenario_seed: Master seed; None draws one. ``reset(seed=...)`` replaces it.
             emulator_params_path: Radio parameters; None takes the dataset's, else the default.
             max_steps: Length of an episode [control steps].
@@ -148,8 +152,10 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             ScenarioError: The scenario or dataset cannot be used.
             RadioParameterError: The radio parameters cannot be used.
         """
-        if scenario_mode not in {"train", "eval"}:
-            raise ConfigError(f"scenario_mode must be 'train' or 'eval'. Got {scenario_mode!r}.")
+        if scenario_mode not in MODES:
+            raise ConfigError(
+                f"scenario_mode must be one of {', '.join(MODES)}. Got {scenario_mode!r}."
+            )
         if isinstance(max_steps, bool) or not isinstance(max_steps, int):
             raise ConfigError(f"max_steps must be an integer. Got {max_steps!r}.")
         if not 1 <= max_steps <= MAX_EPISODE_STEPS:
@@ -167,8 +173,9 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         self._peer_driver = checked_driver("peer_driver", peer_driver, PEER_DRIVERS)
         self._environment_index = environment_index
         self._scenarios = open_scenario_source(
-            sumo_cfg, dataset_dir, seed=self.master_seed, mode=scenario_mode
-        )
+            sumo_cfg, dataset_dir, seed=self.master_seed, mode=scenario_mode,
+            hold_out_development=hold_out_development,
+        )  # fmt: skip
         params_path = emulator_params_path or self._scenarios.emulator_params_path
         self.radio = RadioEmulator(load_radio_parameters(params_path))
         self.observation_space = observation_space()
@@ -284,6 +291,11 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     def get_scenario_count(self) -> int:
         """Return the number of scenarios in the present split."""
         return self._scenarios.count()
+
+    @property
+    def is_development_disjoint(self) -> bool:
+        """Whether mode ``train`` never meets a scenario of the development split."""
+        return self._scenarios.is_development_disjoint
 
     # --- Ground truth ------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ KIND_SHARES = {
     "train": {HARD_STOP: 0.235, HARD_RESOLVE: 0.235, BENIGN: 0.26, CALM: 0.27},
     "eval": {HARD_STOP: 0.60, HARD_RESOLVE: 0.20, BENIGN: 0.15, CALM: 0.05},
 }
+KIND_SHARES["dev"] = KIND_SHARES["eval"]
 
 HARD_DECELERATION_MPS2 = (3.0, 9.8)
 BENIGN_DECELERATION_MPS2 = (1.0, 2.4)
@@ -62,12 +63,12 @@ class HazardSetting:
     """What an episode's hazard depends on besides chance.
 
     Attributes:
-        mode: ``train`` or ``eval``; chooses the shares of the kinds.
+        mode: ``train``, ``eval`` or ``dev``; chooses the shares of the kinds.
         num_peers: Number of cars ahead; 0 makes the episode calm.
         episode_s: Length of the episode.
         friction_mps2: Largest deceleration that the road allows.
-        episode_index: Index of the episode. In ``eval`` it decides the source's rank, so that
-            every rank gets its turn.
+        episode_index: Index of the episode. Outside training it decides the source's rank, so
+            that every rank gets its turn.
     """
 
     mode: str
@@ -101,7 +102,7 @@ def draw_hazard(
     num_peers = setting.num_peers
     kind = str(generator.choice(list(shares), p=list(shares.values())))
     rank = _draw_rank(generator, max(num_peers, 1))
-    if setting.mode == "eval":
+    if setting.mode != "train":
         turn = setting.episode_index // _NUM_CONVOY_SIZES
         # The second summand keeps a scenario that comes again from meeting the same rank again.
         rank = 1 + (turn + turn // max(num_peers, 1)) % max(num_peers, 1)

@@ -1,4 +1,7 @@
-"""Which scenario comes next: at random in training, in order in evaluation.
+"""Which scenario comes next: at random in training, in order in evaluation and development.
+
+The development split is the last tenth of the training scenarios. Training that is evaluated on it
+along the way holds it out.
 
 Draw i of a split depends only on the seed and on i, so that ``seek(i)`` gives the same scenario
 as i earlier draws would. Every scenario's content is checked against the manifest the first time
@@ -19,7 +22,10 @@ from ml.seeding import check_master_seed, indexed_generator
 MANIFEST_FILE = "manifest.json"
 TRAIN = "train"
 EVAL = "eval"
-_MODES = (TRAIN, EVAL)
+DEV = "dev"
+MODES = (TRAIN, EVAL, DEV)
+_LISTED_MODES = (TRAIN, EVAL)
+_DEVELOPMENT_DIVISOR = 10
 _GENERATE_COMMAND = "python -m ml.scripts.gen_scenarios --output_dir"
 
 
@@ -46,13 +52,23 @@ def scenario_content_hash(sumocfg: str | Path) -> str:
 class ScenarioManager:
     """The scenarios of one dataset, and the order in which they come."""
 
-    def __init__(self, dataset_dir: str | Path, seed: int, mode: str = TRAIN) -> None:
+    def __init__(
+        self,
+        dataset_dir: str | Path,
+        seed: int,
+        mode: str = TRAIN,
+        *,
+        hold_out_development: bool = False,
+    ) -> None:
         """Read a dataset's manifest.
 
         Args:
             dataset_dir: Folder that holds ``manifest.json``.
             seed: Seed of the order in training, in [0, 2**32 - 1].
-            mode: ``"train"`` draws at random, ``"eval"`` walks in order and wraps round.
+            mode: ``"train"`` draws at random; ``"eval"``, and ``"dev"`` in the last tenth of the
+                training scenarios, walk in order and wrap round.
+            hold_out_development: Never draw the development scenarios in training, as long as
+                there are two training scenarios or more.
 
         Raises:
             ScenarioError: The folder or its manifest is missing or broken, the split is empty, or
@@ -62,7 +78,14 @@ class ScenarioManager:
         self._dataset_dir = Path(dataset_dir)
         self._seed = check_master_seed(seed)
         self._manifest = _read_manifest(self._dataset_dir)
-        self._splits = {mode: _split_of(self._manifest, mode, self._path) for mode in _MODES}
+        self._listed = {mode: _split_of(self._manifest, mode, self._path) for mode in _LISTED_MODES}
+        fitting, development = divide_training_scenarios(self._listed[TRAIN])
+        self._splits = {
+            TRAIN: fitting if hold_out_development else self._listed[TRAIN],
+            EVAL: self._listed[EVAL],
+            DEV: development,
+        }
+        self.is_development_disjoint = not set(self._splits[TRAIN]) & set(development)
         self._mode = self._checked_mode(mode)
         self._next_index = 0
         self._verified: set[str] = set()
@@ -79,7 +102,7 @@ class ScenarioManager:
 
     @property
     def mode(self) -> str:
-        """The current mode, ``"train"`` or ``"eval"``."""
+        """The current mode: ``"train"``, ``"eval"`` or ``"dev"``."""
         return self._mode
 
     @property
@@ -133,7 +156,7 @@ class ScenarioManager:
         """Return the path of a scenario's ``scenario.sumocfg``, its content checked once.
 
         Args:
-            scenario_id: An id of either split.
+            scenario_id: An id of any split.
 
         Returns:
             The path.
@@ -158,6 +181,11 @@ class ScenarioManager:
         self._mode = self._checked_mode(EVAL)
         self._next_index = 0
 
+    def set_dev_mode(self) -> None:
+        """Walk through the development split, starting with its first scenario."""
+        self._mode = self._checked_mode(DEV)
+        self._next_index = 0
+
     def get_scenario_count(self) -> int:
         """Return the number of scenarios in the current split."""
         return len(self._splits[self._mode])
@@ -179,12 +207,13 @@ class ScenarioManager:
 
     def _checked_mode(self, mode: str) -> str:
         """Return ``mode`` when it is known and its split is not empty."""
-        if mode not in _MODES:
-            raise ScenarioError(f"scenario_mode must be 'train' or 'eval'. Got {mode!r}.")
+        if mode not in MODES:
+            raise ScenarioError(f"scenario_mode must be one of {', '.join(MODES)}. Got {mode!r}.")
         if not self._splits[mode]:
+            listed = TRAIN if mode == DEV else mode
             raise ScenarioError(
-                f"{mode}_scenarios in {self._path} must name at least one scenario. Got none. "
-                f"Make the dataset again with a larger --{mode}_count."
+                f"{listed}_scenarios in {self._path} must name at least one scenario. Got none. "
+                f"Make the dataset again with a larger --{listed}_count."
             )
         return mode
 
@@ -203,7 +232,7 @@ class ScenarioManager:
 
     def _locate(self, scenario_id: str) -> Path:
         """Return where a scenario's configuration lies, inside the dataset's folder."""
-        mode = next((mode for mode in _MODES if scenario_id in self._splits[mode]), None)
+        mode = next((mode for mode, ids in self._listed.items() if scenario_id in ids), None)
         if mode is None:
             raise ScenarioError(
                 f"scenario_id must be one that {self._path} lists. Got {scenario_id!r}."
@@ -220,14 +249,14 @@ class ScenarioManager:
         return sumocfg
 
     def verify_all(self) -> None:
-        """Check every scenario of both splits now, instead of when it is first selected.
+        """Check every scenario of the dataset now, instead of when it is first selected.
 
         Raises:
             ScenarioError: A scenario is missing or changed, or a training scenario is also one of
                 the evaluation split.
         """
         hashes: dict[str, dict[str, str]] = {}
-        for mode, scenario_ids in self._splits.items():
+        for mode, scenario_ids in self._listed.items():
             for scenario_id in scenario_ids:
                 sumocfg = self.scenario_path(scenario_id)
                 hashes.setdefault(mode, {})[scenario_content_hash(sumocfg)] = scenario_id
@@ -257,6 +286,21 @@ class ScenarioManager:
                 f"{name} must stay inside the dataset's folder. Got {str(path)!r}. "
                 "Make the dataset again."
             )
+
+
+def divide_training_scenarios(
+    scenario_ids: tuple[str, ...],
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the scenarios to fit to and the development split, the last tenth but at least one.
+
+    A single scenario is both.
+
+    >>> divide_training_scenarios(("a", "b", "c"))
+    (('a', 'b'), ('c',))
+    """
+    num_development = max(1, len(scenario_ids) // _DEVELOPMENT_DIVISOR)
+    development = scenario_ids[-num_development:]
+    return scenario_ids[:-num_development] or development, development
 
 
 def _read_manifest(dataset_dir: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from ml.envs.scenario_manager import EVAL, ScenarioManager
+from ml.envs.scenario_manager import DEV, EVAL, ScenarioManager
 from ml.envs.sumo_connection import ScenarioFiles, read_scenario_files
 from ml.errors import ConfigError
 
@@ -23,8 +23,12 @@ class ScenarioSource(Protocol):
     def reseed(self, seed: int) -> None:
         """Start the sequence again from ``seed``."""
 
+    @property
+    def is_development_disjoint(self) -> bool:
+        """Whether training never meets a scenario of the development split."""
+
     def set_mode(self, mode: str) -> None:
-        """Choose the split, ``train`` or ``eval``."""
+        """Choose the split: ``train``, ``eval`` or ``dev``."""
 
     def count(self) -> int:
         """Return the number of scenarios in the present split."""
@@ -34,6 +38,7 @@ class SingleScenario:
     """The same scenario in every episode; only the draws of the episode differ."""
 
     emulator_params_path = None
+    is_development_disjoint = False
 
     def __init__(self, sumo_cfg: str | Path) -> None:
         """Read which files the scenario consists of."""
@@ -85,6 +90,11 @@ class DatasetScenarios:
             self._files[scenario_id] = read_scenario_files(path)
         return self._files[scenario_id], scenario_id
 
+    @property
+    def is_development_disjoint(self) -> bool:
+        """Whether training never meets a scenario of the development split."""
+        return self._manager.is_development_disjoint
+
     def reseed(self, seed: int) -> None:
         """Start the sequence again from ``seed``."""
         self._manager.reseed(seed)
@@ -93,6 +103,8 @@ class DatasetScenarios:
         """Choose the split."""
         if mode == EVAL:
             self._manager.set_eval_mode()
+        elif mode == DEV:
+            self._manager.set_dev_mode()
         else:
             self._manager.set_train_mode()
 
@@ -102,7 +114,12 @@ class DatasetScenarios:
 
 
 def open_scenario_source(
-    sumo_cfg: str | Path | None, dataset_dir: str | Path | None, *, seed: int, mode: str
+    sumo_cfg: str | Path | None,
+    dataset_dir: str | Path | None,
+    *,
+    seed: int,
+    mode: str,
+    hold_out_development: bool = False,
 ) -> ScenarioSource:
     """Open the dataset or read the single scenario; exactly one must be given.
 
@@ -111,7 +128,10 @@ def open_scenario_source(
         ScenarioError: The scenario or the dataset cannot be used.
     """
     if dataset_dir is not None and sumo_cfg is None:
-        return DatasetScenarios(ScenarioManager(dataset_dir, seed, mode))
+        manager = ScenarioManager(
+            dataset_dir, seed, mode, hold_out_development=hold_out_development
+        )
+        return DatasetScenarios(manager)
     if sumo_cfg is not None and dataset_dir is None:
         return SingleScenario(sumo_cfg)
     given = "both" if sumo_cfg is not None else "neither"

@@ -3,7 +3,11 @@ import json
 
 import pytest
 
-from ml.envs.scenario_manager import ScenarioManager, scenario_content_hash
+from ml.envs.scenario_manager import (
+    ScenarioManager,
+    divide_training_scenarios,
+    scenario_content_hash,
+)
 from ml.errors import ConfigError, RoadSenseError, ScenarioError
 from ml.scenarios.scenario_files import configuration_text
 
@@ -273,7 +277,7 @@ def test_wrong_details_are_refused(dataset, scenarios):
 
 
 def test_unknown_mode_is_refused(dataset):
-    with pytest.raises(ScenarioError, match=r"must be 'train' or 'eval'. Got 'test'"):
+    with pytest.raises(ScenarioError, match=r"must be one of train, eval, dev. Got 'test'"):
         ScenarioManager(dataset, 7, "test")
 
 
@@ -339,3 +343,50 @@ def test_verifying_all_refuses_a_training_scenario_that_is_also_evaluated(datase
 
     with pytest.raises(ScenarioError, match="train_003 and eval_001"):
         ScenarioManager(dataset, 1, "train").verify_all()
+
+
+def test_development_split_is_the_last_training_scenario_of_five(dataset):
+    manager = ScenarioManager(dataset, 7, "dev")
+
+    assert manager.get_scenario_count() == 1
+    assert drawn_ids(manager, 2) == ["train_004", "train_004"]
+
+
+def test_development_split_is_the_last_tenth():
+    names = tuple(f"train_{index:03d}" for index in range(25))
+
+    fitting, development = divide_training_scenarios(names)
+
+    assert development == ("train_023", "train_024")
+    assert fitting == names[:23]
+
+
+def test_training_never_draws_a_scenario_that_is_held_out(dataset):
+    manager = ScenarioManager(dataset, 7, "train", hold_out_development=True)
+
+    assert set(drawn_ids(manager, 200)) == {f"train_{index:03d}" for index in range(4)}
+    assert manager.is_development_disjoint
+
+
+def test_training_draws_every_scenario_unless_told_otherwise(dataset):
+    manager = ScenarioManager(dataset, 7, "train")
+
+    assert set(drawn_ids(manager, 200)) == {f"train_{index:03d}" for index in range(5)}
+    assert not manager.is_development_disjoint
+
+
+def test_a_single_training_scenario_is_its_own_development_split(dataset):
+    change_manifest(dataset, train_scenarios=["train_000"])
+
+    manager = ScenarioManager(dataset, 7, "train", hold_out_development=True)
+
+    assert drawn_ids(manager, 1) == ["train_000"]
+    assert not manager.is_development_disjoint
+
+
+def test_switching_to_development_starts_its_walk_again(dataset):
+    manager = ScenarioManager(dataset, 7, "train")
+    manager.set_dev_mode()
+
+    assert manager.mode == "dev"
+    assert drawn_ids(manager, 1) == ["train_004"]
