@@ -76,6 +76,8 @@ def desired_speed_mps(convoy_speed_mps: float) -> float:
     return _DESIRED_SPEED_FACTOR * max(convoy_speed_mps, _MIN_DESIRED_SPEED_MPS)
 
 
+MAX_EPISODE_STEPS = 100_000
+
 _RANGES = {
     "headway_s": (0.1, 10.0),
     "reaction_delay_s": (0.0, 1.5),
@@ -137,15 +139,24 @@ def draw_conditions(
         lapse_offset_s=lapse_offset_s,
         lapse_duration_s=0.0 if "reaction_delay_s" in numbers else lapse_duration_s,
         friction_mps2=numbers.get("friction_mps2", WET_FRICTION_MPS2 if is_wet else dry_friction),
-        ego_driver=checked_driver("ego_driver", options.get("ego_driver", ego_driver), EGO_DRIVERS),
-        peer_driver=checked_driver(
+        ego_driver=checked_choice("ego_driver", options.get("ego_driver", ego_driver), EGO_DRIVERS),
+        peer_driver=checked_choice(
             "peer_driver", options.get("peer_driver", peer_driver), PEER_DRIVERS
         ),
     )
 
 
-def checked_driver(name: str, value: object, known: tuple[str, ...]) -> str:
-    """Return ``value`` if it is a known driver, else raise ConfigError."""
+def checked_max_steps(max_steps: object) -> int:
+    """Return the length of an episode if it is in its range, else raise ConfigError."""
+    if isinstance(max_steps, bool) or not isinstance(max_steps, int):
+        raise ConfigError(f"max_steps must be an integer. Got {max_steps!r}.")
+    if not 1 <= max_steps <= MAX_EPISODE_STEPS:
+        raise ConfigError(f"max_steps must be in [1, {MAX_EPISODE_STEPS}]. Got {max_steps}.")
+    return max_steps
+
+
+def checked_choice(name: str, value: object, known: tuple[str, ...]) -> str:
+    """Return ``value`` if it is a known one, else raise ConfigError."""
     if value not in known:
         hint = nearest_name_hint(str(value), known)
         raise ConfigError(f"{name} must be one of {', '.join(known)}. Got {value!r}. {hint}")

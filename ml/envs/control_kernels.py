@@ -12,9 +12,11 @@ from ml.types import (
     CAR_BRAKE_TARGET,
     CAR_LENGTH,
     CAR_PATH_POSITION,
+    CAR_SLOPE,
     CAR_SPEED,
     FloatArray,
 )
+from ml.units import GRAVITY_MPS2
 
 # Columns of ``control``, float64 (num_cars, NUM_CONTROL_FIELDS)
 CONTROL_MODE = 0  # one of the MODE_* below
@@ -22,12 +24,19 @@ CONTROL_ACCELERATION = 1  # [m/s^2], state of the actuator
 CONTROL_PENDING_COMMAND = 2  # [m/s^2], command that takes hold in the next step (dead time)
 CONTROL_DRIVER_COMMAND = 3  # [m/s^2], what the driver wanted in this step
 CONTROL_NEXT_SPEED = 4  # [m/s], speed at the end of this step; NaN leaves the car to SUMO
-NUM_CONTROL_FIELDS = 5
+CONTROL_SCRIPTED_SPEED = 5  # [m/s], what a script asks for at the end of this step
+NUM_CONTROL_FIELDS = 6
 
 MODE_SUMO = 0.0
 MODE_UNDRIVEN = 1.0  # actuator without a driver: no command of its own
 MODE_DRIVER = 2.0  # actuator under the driver model
 MODE_BRAKING = 3.0  # builds up to CAR_BRAKE_TARGET and holds it
+MODE_SCRIPTED = 4.0  # follows CONTROL_SCRIPTED_SPEED as comfortably as people drive
+
+SCRIPTED_ACCELERATION_MPS2 = 2.6
+SCRIPTED_DECELERATION_MPS2 = 3.0
+
+_LEAST_BRAKING_MPS2 = 1.0
 
 
 @kernel
@@ -40,6 +49,16 @@ def braking_speed_change_mps(
     reached = deceleration_mps2 + BRAKE_BUILD_UP_MPS3 * ramp_s
     held_s = duration_s - ramp_s
     return 0.5 * (deceleration_mps2 + reached) * ramp_s + min(reached, target_mps2) * held_s
+
+
+@kernel
+def largest_braking_mps2(friction_mps2: float, slope_rad: float) -> float:
+    """Return the largest deceleration on a slope: tyres cos(slope) + g sin(slope) [m/s^2].
+
+    ``friction_mps2`` is what the tyres give on the level; uphill (positive) gravity helps.
+    """
+    braking = friction_mps2 * math.cos(slope_rad) + GRAVITY_MPS2 * math.sin(slope_rad)
+    return max(braking, _LEAST_BRAKING_MPS2)
 
 
 @kernel
@@ -98,7 +117,7 @@ def plan_speeds(
         states: Drivers' memories, shape (num_cars, NUM_DRIVER_STATES); changed in place.
         time_s: Time of the decision.
         demand_mps2: The policy's braking demand on the ego, >= 0.
-        friction_mps2: Largest deceleration that the road allows.
+        friction_mps2: Largest deceleration that the road allows on the level.
         duration_s: Length of the step.
     """
     for rank in range(cars.shape[0]):
@@ -106,6 +125,10 @@ def plan_speeds(
         speed = cars[rank, CAR_SPEED]
         if row[CONTROL_MODE] == MODE_SUMO:
             row[CONTROL_NEXT_SPEED] = math.nan
+        elif row[CONTROL_MODE] == MODE_SCRIPTED:
+            slowest = max(0.0, speed - SCRIPTED_DECELERATION_MPS2 * duration_s)
+            fastest = speed + SCRIPTED_ACCELERATION_MPS2 * duration_s
+            row[CONTROL_NEXT_SPEED] = min(max(row[CONTROL_SCRIPTED_SPEED], slowest), fastest)
         elif row[CONTROL_MODE] == MODE_BRAKING:
             target = cars[rank, CAR_BRAKE_TARGET]
             deceleration = row[CONTROL_ACCELERATION]
@@ -119,7 +142,7 @@ def plan_speeds(
                 row[CONTROL_ACCELERATION],
                 row[CONTROL_PENDING_COMMAND],
                 speed,
-                friction_mps2,
+                largest_braking_mps2(friction_mps2, cars[rank, CAR_SLOPE]),
                 duration_s,
             )
             row[CONTROL_ACCELERATION] = acceleration

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from xml.etree import ElementTree
+from math import radians
 
 import numpy as np
 
+from ml.envs.convoy_path import ConvoyPath, steepest_grade_rad, trace_path
+from ml.envs.departures import EGO_ID, Departure, SpeedProfile, read_departures
 from ml.envs.sumo_connection import ScenarioFiles, SumoConnection
 from ml.errors import ScenarioError
 from ml.types import (
@@ -18,6 +16,7 @@ from ml.types import (
     CAR_HEADING,
     CAR_LENGTH,
     CAR_PATH_POSITION,
+    CAR_SLOPE,
     CAR_SPEED,
     CAR_X,
     CAR_Y,
@@ -27,11 +26,7 @@ from ml.types import (
 )
 from ml.units import heading_rad_from_sumo_angle_deg
 
-EGO_ID = "V001"
-_CONVOY_ID = re.compile(r"V\d{3,}")
 _POSITION_TOLERANCE_M = 0.01
-_ROUTE_END_MARGIN_M = 60.0
-"""A car never gets closer to the end of its route than this: more than one step at 50 m/s."""
 
 SPEED_MODE_SUMO = 31
 SPEED_MODE_EGO = 38
@@ -41,71 +36,14 @@ EGO_ACCELERATION_MPS2 = 3.0
 EGO_DECELERATION_MPS2 = 10.0
 
 
-@dataclass(frozen=True)
-class _Departure:
-    """A convoy car's entry in the route file; ``position_m`` is None where it is not a number."""
-
-    car_id: str
-    position_m: float | None
-
-
-@lru_cache(maxsize=4096)
-def _read_departures(routes: Path, modified_ns: int) -> tuple[_Departure, ...]:
-    """Read the convoy's cars from a route file; ``modified_ns`` keeps the cache honest."""
-    del modified_ns
-    try:
-        root = ElementTree.parse(routes).getroot()  # noqa: S314 - expands no external entity
-    except (ElementTree.ParseError, UnicodeDecodeError, ValueError) as error:
-        raise ScenarioError(f"{routes} must be well-formed XML. Got: {error}.") from error
-    departures = []
-    for element in root.iter():
-        car_id = element.get("id", "")
-        if element.tag not in {"vehicle", "trip"} or not _CONVOY_ID.fullmatch(car_id):
-            continue
-        depart = element.get("depart", "")
-        if _number_or_none(depart) != 0.0:
-            raise ScenarioError(
-                f"depart of {car_id} in {routes} must be 0: every convoy car is on the road from "
-                f"the start. Got {depart!r}."
-            )
-        departures.append(_Departure(car_id, _number_or_none(element.get("departPos", ""))))
-    return tuple(departures)
-
-
-def _number_or_none(text: str) -> float | None:
-    """Return ``text`` as a number, or None where it is a word such as 'base'."""
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def read_departures(files: ScenarioFiles) -> tuple[_Departure, ...]:
-    """Return the convoy's cars as the route files list them.
-
-    Raises:
-        ScenarioError: ``V001`` is missing, a car is listed twice, or one departs after 0.
-    """
-    departures = [
-        departure
-        for routes in files.routes
-        for departure in _read_departures(routes, routes.stat().st_mtime_ns)
-    ]
-    ids = [departure.car_id for departure in departures]
-    if EGO_ID not in ids:
-        names = ", ".join(map(str, files.routes))
-        raise ScenarioError(f"{names} must hold a vehicle {EGO_ID}, the ego. Got {ids or 'none'}.")
-    if len(set(ids)) < len(ids):
-        raise ScenarioError(f"{files.sumocfg} lists a convoy car twice: {sorted(ids)}.")
-    return tuple(departures)
-
-
 class Convoy:
     """The convoy's cars, rear to front: row 0 of ``cars`` is the ego.
 
     Attributes:
         cars: Ground truth after the last step, shape (num_cars, NUM_CAR_FIELDS).
         ids: SUMO's ids in the order of the rows.
+        leader_profile: The script that the frontmost car drives by, None without one.
+        steepest_grade_rad: Largest slope anywhere on the road; 0 on a flat one.
     """
 
     def __init__(self, connection: SumoConnection) -> None:
@@ -114,8 +52,12 @@ class Convoy:
         self._vehicle = connection.vehicle
         self.ids: tuple[str, ...] = ()
         self.cars: FloatArray = np.zeros((0, NUM_CAR_FIELDS))
+        self.leader_profile: SpeedProfile | None = None
+        self.steepest_grade_rad = 0.0
         self._odometer_offsets_m: list[float] = []
         self._route_ends_m: FloatArray = np.zeros(0)
+        self._path = ConvoyPath({}, {}, 0.0)
+        self._has_other_traffic = False
 
     @property
     def num_peers(self) -> int:
@@ -130,30 +72,40 @@ class Convoy:
             sumo_seed: Seed of SUMO's driver imperfection.
 
         Raises:
-            ScenarioError: A car is missing, misplaced, off the ego's route, or cars overlap.
+            ScenarioError: A car is missing, misplaced, off the ego's route and lane, cars overlap,
+                or other traffic is among them.
         """
         departures = read_departures(files)
         self._connection.load(files, sumo_seed)
         self._connection.step()  # inserts the cars without moving them
         present = set(self._connection.vehicle_ids())
-        missing = [d.car_id for d in departures if d.car_id not in present]
+        missing = [car.car_id for car in departures.cars if car.car_id not in present]
         if missing:
             raise ScenarioError(f"{files.sumocfg}: {', '.join(missing)} must be on the road at 0.")
-        self._place(files, [departure.car_id for departure in departures])
-        self._check_positions(files, departures)
+        self._path = trace_path(self._connection, files, EGO_ID)
+        self.steepest_grade_rad = steepest_grade_rad(files.network)
+        self._has_other_traffic = departures.has_other_traffic
+        self._place(files, [car.car_id for car in departures.cars])
+        self._check_positions(files, departures.cars)
+        self.leader_profile = self._profile_of_leader(files, departures.cars)
+        if self.has_foreign_vehicle():
+            raise ScenarioError(
+                f"{files.sumocfg}: no other vehicle may stand among the convoy's cars at the "
+                "start. Got one. Let it depart elsewhere."
+            )
 
     def _place(self, files: ScenarioFiles, ids: Sequence[str]) -> None:
-        """Order the cars along the ego's route and set up their arrays."""
-        offsets = self._edge_offsets_m()
-        vehicle = self._vehicle
+        """Order the cars along the ego's path and set up their arrays."""
+        vehicle, starts = self._vehicle, self._path.lane_starts_m
         positions: dict[str, float] = {}
         for car_id in ids:
-            edge = vehicle.getRoadID(car_id)
-            if edge not in offsets:
+            lane = vehicle.getLaneID(car_id)
+            if lane not in starts:
                 raise ScenarioError(
-                    f"{files.sumocfg}: {car_id} must start on {EGO_ID}'s route. Got edge {edge!r}."
+                    f"{files.sumocfg}: {car_id} must start on {EGO_ID}'s route, in its lane. "
+                    f"Got the lane {lane!r}."
                 )
-            positions[car_id] = offsets[edge] + vehicle.getLanePosition(car_id)
+            positions[car_id] = starts[lane] + vehicle.getLanePosition(car_id)
         self.ids = tuple(sorted(ids, key=positions.__getitem__))
         if self.ids[0] != EGO_ID:
             raise ScenarioError(
@@ -164,7 +116,7 @@ class Convoy:
         self._odometer_offsets_m = [
             positions[car_id] - vehicle.getDistance(car_id) for car_id in self.ids
         ]
-        self._route_ends_m = np.array([self._route_end_m(car_id, offsets) for car_id in self.ids])
+        self._route_ends_m = np.array([self._route_end_m(car_id) for car_id in self.ids])
         for car_id in self.ids:
             vehicle.setLaneChangeMode(car_id, 0)
         vehicle.setSpeedMode(EGO_ID, SPEED_MODE_EGO)
@@ -174,36 +126,28 @@ class Convoy:
         self.read()
         self.cars[:, CAR_ACCELERATION] = 0.0
 
-    def _edge_offsets_m(self) -> dict[str, float]:
-        """Return the path position at which each edge of the ego's route begins."""
-        connection = self._connection
-        edges = self._vehicle.getRoute(EGO_ID)
-        offsets: dict[str, float] = {}
-        start_m = 0.0
-        for edge, next_edge in zip(edges, [*edges[1:], ""], strict=True):
-            offsets.setdefault(edge, start_m)
-            lane = f"{edge}_0"
-            start_m += connection.lane_length_m(lane)
-            for next_lane, via in connection.lane_links(lane):
-                if next_lane.rpartition("_")[0] != next_edge:
-                    continue
-                internal = via
-                while internal:
-                    start_m += connection.lane_length_m(internal)
-                    internal = next((link[1] for link in connection.lane_links(internal)), "")
-                break
-        offsets[""] = start_m
-        return offsets
-
-    def _route_end_m(self, car_id: str, offsets: dict[str, float]) -> float:
+    def _route_end_m(self, car_id: str) -> float:
         """Return the path position beyond which a car is too close to the end of its route."""
         last_edge = self._vehicle.getRoute(car_id)[-1]
-        start_m = offsets.get(last_edge)
-        if start_m is None:
-            return offsets[""] - _ROUTE_END_MARGIN_M
-        return start_m + self._connection.lane_length_m(f"{last_edge}_0") - _ROUTE_END_MARGIN_M
+        lane = self._path.lane_of_edge.get(last_edge)
+        length_m = 0.0 if lane is None else self._connection.lane_length_m(lane)
+        return self._path.end_m(last_edge, length_m)
 
-    def _check_positions(self, files: ScenarioFiles, departures: Sequence[_Departure]) -> None:
+    def _profile_of_leader(
+        self, files: ScenarioFiles, departures: Sequence[Departure]
+    ) -> SpeedProfile | None:
+        """Return the leader's script; no other car may have one."""
+        profiles = {car.car_id: car.profile for car in departures if car.profile is not None}
+        leader = self.ids[-1]
+        for car_id in profiles:
+            if car_id != leader or leader == EGO_ID:
+                raise ScenarioError(
+                    f"{files.sumocfg}: only the frontmost car, ahead of {EGO_ID}, may have a "
+                    f"speed profile. Got one of {car_id}. Take it out."
+                )
+        return profiles.get(leader)
+
+    def _check_positions(self, files: ScenarioFiles, departures: Sequence[Departure]) -> None:
         """Check that SUMO put every car where its file says, without overlap."""
         for departure in departures:
             actual_m = self._vehicle.getLanePosition(departure.car_id)
@@ -255,6 +199,8 @@ class Convoy:
             row[CAR_SPEED] = vehicle.getSpeed(car_id)
             row[CAR_HEADING] = heading_rad_from_sumo_angle_deg(vehicle.getAngle(car_id))
             row[CAR_PATH_POSITION] = self._odometer_offsets_m[rank] + vehicle.getDistance(car_id)
+            if self.steepest_grade_rad > 0.0:
+                row[CAR_SLOPE] = radians(vehicle.getSlope(car_id))
         cars[:, CAR_ACCELERATION] = (cars[:, CAR_SPEED] - speeds_before) / CONTROL_PERIOD_S
 
     def is_in_order(self) -> bool:
@@ -265,6 +211,24 @@ class Convoy:
     def is_at_route_end(self) -> bool:
         """Return whether a car is about to leave the road."""
         return bool((self.cars[:, CAR_PATH_POSITION] > self._route_ends_m).any())
+
+    def has_foreign_vehicle(self) -> bool:
+        """Return whether a vehicle outside the convoy is between its cars or touches the ego."""
+        if not self._has_other_traffic:
+            return False
+        connection, starts = self._connection, self._path.lane_starts_m
+        if EGO_ID in connection.colliding_ids() and not (
+            self.num_peers and self.gaps_m()[0] <= 0.0
+        ):
+            return True
+        rear_m, front_m = self.cars[0, CAR_PATH_POSITION], self.cars[-1, CAR_PATH_POSITION]
+        for vehicle_id in set(connection.vehicle_ids()).difference(self.ids):
+            start_m = starts.get(self._vehicle.getLaneID(vehicle_id))
+            if start_m is not None:
+                position_m = start_m + self._vehicle.getLanePosition(vehicle_id)
+                if rear_m < position_m < front_m:
+                    return True
+        return False
 
     def command_speed(self, rank: int, speed_mps: float) -> None:
         """Let a car drive at exactly ``speed_mps`` [m/s] over the next step."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,10 +11,12 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
+from ml.envs.action import action_space, demand_from_action
 from ml.envs.conditions import (
     EGO_DRIVERS,
     PEER_DRIVERS,
-    checked_driver,
+    checked_choice,
+    checked_max_steps,
     checked_reset_options,
     draw_conditions,
 )
@@ -42,12 +43,10 @@ from ml.seeding import EpisodeStreams, check_master_seed, episode_streams
 from ml.types import (
     CAR_ACCELERATION,
     CONTROL_PERIOD_S,
-    MAX_DEMAND_MPS2,
     FloatArray,
 )
 
 WARM_UP_STEPS = 20
-MAX_EPISODE_STEPS = 100_000
 
 Observation = dict[str, Any]
 
@@ -93,9 +92,10 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
 
     End of episode
     --------------
-    ``terminated``: the ego touches the car ahead. ``truncated``: ``max_steps`` have passed or a car
-    reaches the end of its route. The last step's ``info["episode_record"]`` holds the episode's
-    metrics from ground truth and what the hazard really was.
+    ``terminated``: the ego touches the car ahead. ``truncated``: ``max_steps`` have passed, a car
+    reaches the end of its route, or a vehicle that is not of the convoy gets among its cars. The
+    last step's ``info["episode_record"]`` holds the episode's metrics from ground truth, its
+    ``end_reason`` and what the hazard really was.
 
     Arguments:
     ----------
@@ -152,25 +152,18 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             ScenarioError: The scenario or dataset cannot be used.
             RadioParameterError: The radio parameters cannot be used.
         """
-        if scenario_mode not in MODES:
-            raise ConfigError(
-                f"scenario_mode must be one of {', '.join(MODES)}. Got {scenario_mode!r}."
-            )
-        if isinstance(max_steps, bool) or not isinstance(max_steps, int):
-            raise ConfigError(f"max_steps must be an integer. Got {max_steps!r}.")
-        if not 1 <= max_steps <= MAX_EPISODE_STEPS:
-            raise ConfigError(f"max_steps must be in [1, {MAX_EPISODE_STEPS}]. Got {max_steps}.")
-        if render_mode not in {None, "human"}:
-            raise ConfigError(f"render_mode must be None or 'human'. Got {render_mode!r}.")
+        checked_choice("scenario_mode", scenario_mode, MODES)
+        if render_mode is not None:
+            checked_choice("render_mode", render_mode, ("human",))
         if scenario_seed is None:
             scenario_seed = int(np.random.SeedSequence().generate_state(1)[0])
         self.master_seed = check_master_seed(scenario_seed, "scenario_seed")
         self.render_mode = render_mode
-        self.max_steps = max_steps
+        self.max_steps = checked_max_steps(max_steps)
         self._mode = scenario_mode
         self._hazard_injection = hazard_injection
-        self._ego_driver = checked_driver("ego_driver", ego_driver, EGO_DRIVERS)
-        self._peer_driver = checked_driver("peer_driver", peer_driver, PEER_DRIVERS)
+        self._ego_driver = checked_choice("ego_driver", ego_driver, EGO_DRIVERS)
+        self._peer_driver = checked_choice("peer_driver", peer_driver, PEER_DRIVERS)
         self._environment_index = environment_index
         self._scenarios = open_scenario_source(
             sumo_cfg, dataset_dir, seed=self.master_seed, mode=scenario_mode,
@@ -179,7 +172,7 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         params_path = emulator_params_path or self._scenarios.emulator_params_path
         self.radio = RadioEmulator(load_radio_parameters(params_path))
         self.observation_space = observation_space()
-        self.action_space = gym.spaces.Box(-1.0, 1.0, (1,), dtype=np.float32)
+        self.action_space = action_space()
         self._connection = SumoConnection(gui=gui or render_mode == "human")
         self._traffic = Traffic(self._connection)
         self._observer = Observer()
@@ -238,7 +231,7 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         """
         if not self._is_running:
             raise ConfigError("step must follow reset: the episode is over or has not begun.")
-        demand_mps2 = _demand_from_action(action)
+        demand_mps2 = demand_from_action(action)
         oracle_mps2 = self.oracle_demand_mps2
         acceleration_before = float(self.cars[0, CAR_ACCELERATION])
         events = self._advance_traffic(demand_mps2)
@@ -253,10 +246,10 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             self._traffic, demand_mps2=demand_mps2, oracle_mps2=oracle_mps2, reward=reward
         )
         terminated = events.impact_speed_mps is not None
-        is_at_end = (
-            self._recorder.num_steps >= self.max_steps or self._traffic.convoy.is_at_route_end()
+        end_reason = self._traffic.end_reason(
+            events, is_last_step=self._recorder.num_steps >= self.max_steps
         )
-        truncated = is_at_end and not terminated
+        truncated = end_reason is not None and not terminated
         info: dict[str, Any] = {"scenario_id": self._scenario_id, "reward_terms": terms}
         if events.peer_contacts:
             info["peer_contacts"] = events.peer_contacts
@@ -264,7 +257,11 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             record = self._recorder.record(
                 self._identity(), self._traffic, impact_speed_mps=events.impact_speed_mps
             )
-            info["episode_record"] = {**record, "radio_delivery_ratio": self._delivery_ratio()}
+            info["episode_record"] = {
+                **record,
+                "end_reason": end_reason,
+                "radio_delivery_ratio": self._delivery_ratio(),
+            }
             self._is_running = False
         return observation, reward, terminated, truncated, info
 
@@ -317,21 +314,17 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         """Load the scenario, draw the conditions and run the warm-up."""
         traffic = self._traffic
         self._conditions = draw_conditions(
-            streams.driver,
-            ego_driver=self._ego_driver,
-            peer_driver=self._peer_driver,
-            options=options,
-        )
+            streams.driver, options=options,
+            ego_driver=self._ego_driver, peer_driver=self._peer_driver,
+        )  # fmt: skip
         traffic.load(files, streams.sumo_seed)
         traffic.begin(self._conditions, streams.peers)
         hazard = self._draw_hazard(streams.hazard, options)
         self._time_s = -WARM_UP_STEPS * CONTROL_PERIOD_S
         self.radio.reset(
-            radio_key=streams.radio_key,
-            cars=self.cars,
-            time_s=self._time_s,
+            radio_key=streams.radio_key, cars=self.cars, time_s=self._time_s,
             randomise=self._mode == "train",
-        )
+        )  # fmt: skip
         self._observer.reset(self.radio.ego_sensed, streams.slots)
         for step in range(WARM_UP_STEPS):
             if self._advance_traffic(0.0).impact_speed_mps is not None:
@@ -351,7 +344,7 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             mode=self._mode,
             num_peers=self._traffic.convoy.num_peers,
             episode_s=self.max_steps * CONTROL_PERIOD_S,
-            friction_mps2=self._conditions.friction_mps2,
+            friction_mps2=self._traffic.surest_braking_mps2,
             episode_index=self._episode_index,
         )
         plan = draw_hazard(generator, setting, request)
@@ -399,14 +392,6 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         frames = self.radio.statistics()
         num_sent = int(frames.frames_sent.sum())
         return int(frames.frames_delivered.sum()) / num_sent if num_sent else None
-
-
-def _demand_from_action(action: np.ndarray) -> float:
-    """Return the braking demand [m/s^2] of an action, or raise ConfigError."""
-    value = np.asarray(action, dtype=np.float64).reshape(-1)
-    if value.shape != (1,) or not math.isfinite(value[0]):
-        raise ConfigError(f"action must be one finite number of shape (1,). Got {action!r}.")
-    return MAX_DEMAND_MPS2 * min(1.0, max(0.0, float(value[0])))
 
 
 if ConvoyEnv.__doc__ is not None:

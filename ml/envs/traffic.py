@@ -13,14 +13,18 @@ from ml.envs.control_kernels import (
     CONTROL_DRIVER_COMMAND,
     CONTROL_MODE,
     CONTROL_NEXT_SPEED,
+    CONTROL_SCRIPTED_SPEED,
     MODE_BRAKING,
     MODE_DRIVER,
+    MODE_SCRIPTED,
     MODE_SUMO,
     MODE_UNDRIVEN,
     NUM_CONTROL_FIELDS,
+    largest_braking_mps2,
     plan_speeds,
 )
-from ml.envs.convoy import EGO_ID, SPEED_MODE_EGO, Convoy
+from ml.envs.convoy import SPEED_MODE_EGO, Convoy
+from ml.envs.departures import EGO_ID
 from ml.envs.driver_kernels import (
     DRIVER_DESIRED_SPEED,
     DRIVER_REACTION,
@@ -110,6 +114,7 @@ class Traffic:
         if convoy.num_peers:
             ego_speed = convoy.cars[0, CAR_SPEED]
             convoy.place_ego(STANDSTILL_GAP_M + conditions.time_gap_s * ego_speed)
+        self._num_steps = 0
         self._begin_peers(peers)
         self._gaps_m = convoy.gaps_m()
 
@@ -120,6 +125,9 @@ class Traffic:
         self._peer_modes = np.full(num_cars, MODE_SUMO)
         if self._conditions.peer_driver == "delayed":
             self._peer_modes[1:-1] = MODE_DRIVER
+        if self.convoy.leader_profile is not None:
+            self._peer_modes[-1] = MODE_SCRIPTED
+            self.convoy.take_over(num_cars - 1)
         for rank in range(1, num_cars):
             self._control[rank, CONTROL_MODE] = self._peer_modes[rank]
             if self._peer_modes[rank] == MODE_DRIVER:
@@ -143,6 +151,13 @@ class Traffic:
         return len(self._contacts)
 
     @property
+    def surest_braking_mps2(self) -> float:
+        """Deceleration that every car can reach anywhere on the road, downhill too."""
+        return float(
+            largest_braking_mps2(self._conditions.friction_mps2, -self.convoy.steepest_grade_rad)
+        )
+
+    @property
     def lead_gap_m(self) -> float:
         """Bumper-to-bumper gap from the ego to the car ahead."""
         return float(self._gaps_m[0])
@@ -159,6 +174,11 @@ class Traffic:
         self._run_hazard(time_s, age_s)
         if self._conditions.ego_driver == "sumo":
             self._share_ego_with_sumo(demand_mps2)
+        self._num_steps += 1
+        if self.convoy.leader_profile is not None:
+            self._control[-1, CONTROL_SCRIPTED_SPEED] = self.convoy.leader_profile.speed_mps(
+                self._num_steps * CONTROL_PERIOD_S
+            )
         control, convoy = self._control, self.convoy
         plan_speeds(
             convoy.cars, control, self._parameters, self._states, time_s, demand_mps2,
@@ -170,6 +190,21 @@ class Traffic:
         closing_before_mps = self._ego_closing_mps()
         convoy.step()
         return self._settle(closing_before_mps)
+
+    def end_reason(self, events: StepEvents, *, is_last_step: bool) -> str | None:
+        """Return why the episode ends with this step, None if it goes on.
+
+        Args:
+            events: What happened in the step.
+            is_last_step: Whether the episode's length is reached.
+        """
+        if events.impact_speed_mps is not None:
+            return "contact"
+        if self.convoy.has_foreign_vehicle():
+            return "other_traffic"
+        if is_last_step:
+            return "max_steps"
+        return "route_end" if self.convoy.is_at_route_end() else None
 
     def _share_ego_with_sumo(self, demand_mps2: float) -> None:
         """Let SUMO drive the ego while the policy demands nothing, the actuator otherwise."""
