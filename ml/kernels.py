@@ -2,7 +2,7 @@
 
 numba's own cache looks only at the file of the function itself, so a kernel that calls another one
 in a changed file would keep running the old code. Here the cache folder is named by a hash of every
-``*_kernels.py`` and of the layouts in ``types.py``, so any change gives a fresh one.
+``*_kernels.py`` and of ``types.py`` and ``units.py``, so any change gives a fresh one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ def _kernel_sources_hash() -> str:
     """Return a hash of every file that a kernel's machine code depends on."""
     digest = hashlib.sha256(numba.__version__.encode())
     package = Path(__file__).resolve().parent
-    for path in (package / "types.py", *sorted(package.glob("*/*_kernels.py"))):
+    constants = (package / "types.py", package / "units.py")
+    for path in (*constants, *sorted(package.glob("*/*_kernels.py"))):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -6,7 +6,9 @@ from ml.espnow_emulator.parameters import (
     DEFAULT_PARAMETERS_PATH,
     RadioParameters,
     load_radio_parameters,
+    radio_parameters_path,
 )
+from ml.espnow_emulator.presets import preset_names
 
 __all__ = [
     "DEFAULT_PARAMETERS_PATH",
@@ -15,4 +17,6 @@ __all__ = [
     "RadioParameters",
     "RadioStatistics",
     "load_radio_parameters",
+    "preset_names",
+    "radio_parameters_path",
 ]

@@ -18,14 +18,20 @@ from ml.espnow_emulator.parameters import RadioParameters
 from ml.espnow_emulator.radio_kernels import (
     FRAMES_IN_FLIGHT_PER_LINK,
     FRAMES_KEPT,
+    FRAMES_KEPT_WITH_RELAYS,
     LARGEST_NUM_CARS,
+    LARGEST_NUM_RELAYING_CARS,
     LINK_NUM_ACCEPTED,
+    LINK_NUM_ACCEPTED_RELAYED,
     LINK_NUM_DELIVERED,
+    LINK_NUM_DELIVERED_RELAYED,
     LINK_NUM_OUT_OF_RANGE,
+    LONGEST_LATENCY_S,
     NUM_FRAME_FIELDS,
     NUM_LINK_FIELDS,
     NUM_SENDER_FIELDS,
     NUM_VALUES,
+    SENDER_NUM_RELAYED,
     SENDER_NUM_SENT,
     advance_radio,
     reset_radio,
@@ -37,33 +43,40 @@ from ml.types import (
     FloatArray,
     IntArray,
 )
+from ml.units import s_from_ms
 
-_NUM_RECEIVERS = 1
 _EGO = 0
 
 
 @dataclass(frozen=True)
 class RadioStatistics:
-    """Counts of frames since reset, int64 (num_cars,), indexed by sender; the ego's are 0.
+    """Counts of frames since reset, int64 (num_cars,), indexed by source; the ego's are 0.
 
     Attributes:
-        frames_sent: Transmissions.
-        frames_delivered: Frames that reached the ego's radio so far.
-        frames_accepted: Of those, newer than what the ego's board held.
-        frames_out_of_range: Transmissions from beyond the maximum range.
+        frames_sent: Transmissions by the source itself.
+        frames_delivered: Frames that reached the ego's radio from the source itself so far.
+        frames_accepted: Frames that were newer than what the ego's board held, relayed or not.
+        frames_out_of_range: Transmissions by the source from beyond the maximum range.
+        frames_relayed: Transmissions of the source's frames by other cars.
+        frames_delivered_relayed: Copies that reached the ego's radio over a relay.
+        frames_accepted_relayed: Of frames_accepted, those that a relay brought.
     """
 
     frames_sent: IntArray
     frames_delivered: IntArray
     frames_accepted: IntArray
     frames_out_of_range: IntArray
+    frames_relayed: IntArray
+    frames_delivered_relayed: IntArray
+    frames_accepted_relayed: IntArray
 
 
 class RadioEmulator:
     """The radio between the convoy's cars and the ego, one episode at a time.
 
     Each car samples its sensors and broadcasts at 10 Hz in its own phase; each directed link loses
-    frames in bursts; what arrives goes through newest-wins on the ego's board. The arrays below
+    frames in bursts; what arrives goes through newest-wins on the ego's board. With relays every
+    car listens, and forwards the newest frame of each other car in its own slot. The arrays below
     are overwritten by every ``advance``; they are replaced when the number of cars changes.
 
     Attributes:
@@ -93,15 +106,23 @@ class RadioEmulator:
         self._allocate(0)
 
     def _allocate(self, num_cars: int) -> None:
-        """Make the arrays for a number of cars."""
+        """Make the arrays for a number of cars; all of them listen if they may have to relay."""
+        can_relay = self._parameters.can_relay
         self.heard = np.zeros((num_cars, NUM_HEARD_FIELDS))
         self.true_age_s = np.zeros(num_cars)
         self._previous_cars = np.zeros((num_cars, NUM_CAR_FIELDS))
         self._cars = np.zeros((num_cars, NUM_CAR_FIELDS))
         self._senders = np.zeros((num_cars, NUM_SENDER_FIELDS))
-        self._frames = np.zeros((num_cars, FRAMES_KEPT, NUM_FRAME_FIELDS))
-        self._links = np.zeros((_NUM_RECEIVERS, num_cars, NUM_LINK_FIELDS))
-        num_events = num_cars * (1 + _NUM_RECEIVERS * FRAMES_IN_FLIGHT_PER_LINK)
+        num_receivers, num_kept = (
+            (num_cars, FRAMES_KEPT_WITH_RELAYS) if can_relay else (1, FRAMES_KEPT)
+        )
+        self._frames = np.zeros((num_cars, num_kept, NUM_FRAME_FIELDS))
+        self._links = np.zeros((num_receivers, num_cars, NUM_LINK_FIELDS))
+        num_events = num_cars * (1 + num_receivers * FRAMES_IN_FLIGHT_PER_LINK)
+        if can_relay:
+            slot_period_s = s_from_ms(self._parameters.relay.slot_period_ms)
+            num_in_flight = 2 + math.ceil(LONGEST_LATENCY_S / slot_period_s)
+            num_events += num_cars + num_cars**3 * num_in_flight
         self._queue_times = np.zeros(num_events + 1)
         self._queue_codes = np.zeros(num_events + 1, dtype=np.int64)
 
@@ -126,6 +147,11 @@ class RadioEmulator:
         num_cars = cars.shape[0]
         if not 1 <= num_cars <= LARGEST_NUM_CARS:
             raise ConfigError(f"cars must have 1 to {LARGEST_NUM_CARS} rows. Got {num_cars}.")
+        if self._parameters.can_relay and num_cars > LARGEST_NUM_RELAYING_CARS:
+            raise ConfigError(
+                f"cars must have 1 to {LARGEST_NUM_RELAYING_CARS} rows with relays. "
+                f"Got {num_cars}. Set max_relay_hops in {self._parameters.source} to 0."
+            )
         if not math.isfinite(time_s):
             raise ConfigError(f"time_s must be finite. Got {time_s}.")
         if num_cars != self._cars.shape[0]:
@@ -202,10 +228,14 @@ class RadioEmulator:
 
     def statistics(self) -> RadioStatistics:
         """Return the counts of frames since reset."""
-        links = self._links[_EGO]
+        links, senders = self._links[_EGO], self._senders
+        num_delivered = links[:, LINK_NUM_DELIVERED] - links[:, LINK_NUM_DELIVERED_RELAYED]
         return RadioStatistics(
-            frames_sent=self._senders[:, SENDER_NUM_SENT].astype(np.int64),
-            frames_delivered=links[:, LINK_NUM_DELIVERED].astype(np.int64),
+            frames_sent=senders[:, SENDER_NUM_SENT].astype(np.int64),
+            frames_delivered=num_delivered.astype(np.int64),
             frames_accepted=links[:, LINK_NUM_ACCEPTED].astype(np.int64),
             frames_out_of_range=links[:, LINK_NUM_OUT_OF_RANGE].astype(np.int64),
+            frames_relayed=senders[:, SENDER_NUM_RELAYED].astype(np.int64),
+            frames_delivered_relayed=links[:, LINK_NUM_DELIVERED_RELAYED].astype(np.int64),
+            frames_accepted_relayed=links[:, LINK_NUM_ACCEPTED_RELAYED].astype(np.int64),
         )

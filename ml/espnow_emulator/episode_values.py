@@ -13,6 +13,7 @@ from ml.espnow_emulator.parameters import (
     shifted_tier_rates,
 )
 from ml.espnow_emulator.radio_kernels import (
+    LONGEST_LATENCY_S,
     NUM_TIERS,
     NUM_VALUES,
     STREAM_EPISODE,
@@ -20,9 +21,12 @@ from ml.espnow_emulator.radio_kernels import (
     VALUE_LATENCY_FLOOR,
     VALUE_LATENCY_JITTER,
     VALUE_LATENCY_PER_DISTANCE,
+    VALUE_LONGEST_DELAY,
     VALUE_MAX_RANGE,
+    VALUE_MAX_RELAY_HOPS,
     VALUE_NOISE_CORRELATION,
     VALUE_NOISE_STD,
+    VALUE_RELAY_SLOT_PERIOD,
     VALUE_STALENESS,
     VALUE_TIER_LIMIT,
     VALUE_TIER_LOSS,
@@ -42,7 +46,7 @@ frame header, vendor element and check sequence (Espressif, ESP-NOW frame format
 SMALLEST_STACK_TIME_MS = 0.8
 """Least time in the two boards' network stacks, 0.4 ms each [ms]."""
 LATENCY_FLOOR_MS = AIRTIME_MS + SMALLEST_STACK_TIME_MS
-_NUM_DRAWS = 5
+_NUM_DRAWS = 6
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class EpisodeRadioValues:
         loss_rates: One-way loss in the three distance tiers.
         mean_burst_lengths: Mean number of consecutive losses in the three tiers [frames].
         gps_std_m: Standard deviation of the position error, per axis [m].
+        max_relay_hops: Most relays between a frame's source and its receiver.
     """
 
     latency_base_ms: float
@@ -62,6 +67,7 @@ class EpisodeRadioValues:
     loss_rates: tuple[float, float, float]
     mean_burst_lengths: tuple[float, float, float]
     gps_std_m: float
+    max_relay_hops: int
 
 
 def nominal_values(parameters: RadioParameters) -> EpisodeRadioValues:
@@ -76,6 +82,7 @@ def nominal_values(parameters: RadioParameters) -> EpisodeRadioValues:
             parameters.burst_loss.mean_burst_length,
         ),
         gps_std_m=parameters.sensor_noise.gps_std_m,
+        max_relay_hops=parameters.relay.max_relay_hops,
     )
 
 
@@ -84,12 +91,13 @@ def drawn_values(parameters: RadioParameters, radio_key: np.uint64) -> EpisodeRa
 
     Latency, loss, jitter and position error are uniform and the mean burst is log-uniform. The
     loss drawn replaces base_rate and shifts every tier by the same amount; where the burst drawn
-    is shorter than a tier's loss allows, that tier takes the shortest feasible one.
+    is shorter than a tier's loss allows, that tier takes the shortest feasible one. The relays'
+    hops are uniform over the whole numbers of their range, which (0, 0) leaves out of play.
     """
     ranges = parameters.domain_randomization
     draws = np.empty(_NUM_DRAWS)
     fill_uniform(radio_key, STREAM_EPISODE, draws)
-    latency_draw, loss_draw, jitter_draw, gps_draw, burst_draw = draws.tolist()
+    latency_draw, loss_draw, jitter_draw, gps_draw, burst_draw, hops_draw = draws.tolist()
     loss_rates = shifted_tier_rates(
         parameters.packet_loss, _between(ranges.loss_rate_range, loss_draw)
     )
@@ -101,6 +109,7 @@ def drawn_values(parameters: RadioParameters, radio_key: np.uint64) -> EpisodeRa
         loss_rates=loss_rates,
         mean_burst_lengths=_mean_bursts(parameters, loss_rates, mean_burst),
         gps_std_m=_between(ranges.gps_noise_range_m, gps_draw),
+        max_relay_hops=_drawn_hops(parameters, hops_draw),
     )
 
 
@@ -153,6 +162,11 @@ def fill_values(
         noise.heading_correlation_s,
     )
     values[VALUE_STALENESS] = s_from_ms(parameters.observation.staleness_threshold_ms)
+    hops, slot_period_s = episode.max_relay_hops, s_from_ms(parameters.relay.slot_period_ms)
+    values[VALUE_MAX_RELAY_HOPS] = hops
+    values[VALUE_RELAY_SLOT_PERIOD] = slot_period_s
+    # Twice the slots' period covers the board's clock drift many times over.
+    values[VALUE_LONGEST_DELAY] = (1 + hops) * LONGEST_LATENCY_S + 2 * hops * slot_period_s
 
 
 def _mean_bursts(
@@ -166,6 +180,14 @@ def _mean_bursts(
     else:
         first, second, third = (max(mean_burst, feasible_mean_burst(rate)) for rate in loss_rates)
     return first, second, third
+
+
+def _drawn_hops(parameters: RadioParameters, draw: float) -> int:
+    """Return an episode's largest number of relays."""
+    fewest, most = parameters.domain_randomization.relay_hops_range
+    if most == 0:
+        return parameters.relay.max_relay_hops
+    return fewest + math.floor(draw * (most - fewest + 1))
 
 
 def _between(bounds: tuple[float, float], draw: float) -> float:

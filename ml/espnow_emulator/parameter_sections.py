@@ -10,13 +10,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ml.espnow_emulator.radio_kernels import LARGEST_MAX_RELAY_HOPS
+
 LARGEST_RANDOM_LOSS = 0.95
 """Losses drawn per episode, and the tiers shifted with them, are clipped here."""
+SHORTEST_SLOT_PERIOD_MS = 10.0
+"""Relay slots are no closer [ms]: forwarding for eight cars takes 8 * 1.256 ms on the air."""
 
 
 def _bounded(default: Any, low: float, high: float) -> Any:  # noqa: ANN401 - as dataclasses.field
     """Declare a number, or a pair low <= high of numbers, that must be in [low, high]."""
-    return field(default=default, metadata={"low": low, "high": high})
+    return field(default=default, metadata={"low": low, "high": high, "is_whole": False})
+
+
+def _bounded_whole(default: Any, low: int, high: int) -> Any:  # noqa: ANN401 - as dataclasses.field
+    """Declare a whole number, or a pair of them, that must be in [low, high]."""
+    return field(default=default, metadata={"low": low, "high": high, "is_whole": True})
 
 
 @dataclass(frozen=True)
@@ -120,8 +129,23 @@ class ObservationParameters:
 
 
 @dataclass(frozen=True)
+class RelayParameters:
+    """Forwarding of other cars' frames.
+
+    Attributes:
+        max_relay_hops: Most relays between a frame's source and its receiver; 0 is off.
+        slot_period_ms: Time from one relay slot of a board to its next [ms].
+    """
+
+    max_relay_hops: int = _bounded_whole(0, 0, LARGEST_MAX_RELAY_HOPS)
+    slot_period_ms: float = _bounded(100.0, SHORTEST_SLOT_PERIOD_MS, 1000.0)
+
+
+@dataclass(frozen=True)
 class DomainRandomizationParameters:
     """Ranges from which an episode's values are drawn: uniform, mean burst log-uniform.
+
+    The hops of a relay are uniform over the whole numbers from one end to the other.
 
     Attributes:
         latency_range_ms: Of latency.base_ms [ms].
@@ -129,6 +153,7 @@ class DomainRandomizationParameters:
         jitter_std_range_ms: Of latency.jitter_std_ms [ms].
         gps_noise_range_m: Of sensor_noise.gps_std_m [m].
         mean_burst_range: Of burst_loss.mean_burst_length [frames].
+        relay_hops_range: Of relay.max_relay_hops; (0, 0) leaves it as it is.
     """
 
     latency_range_ms: tuple[float, float] = _bounded((1.7, 14.0), 0.0, 1000.0)
@@ -136,6 +161,7 @@ class DomainRandomizationParameters:
     jitter_std_range_ms: tuple[float, float] = _bounded((0.5, 5.0), 0.0, 100.0)
     gps_noise_range_m: tuple[float, float] = _bounded((0.5, 4.5), 0.0, 100.0)
     mean_burst_range: tuple[float, float] = _bounded((1.0, 5.0), 1.0, 1000.0)
+    relay_hops_range: tuple[int, int] = _bounded_whole((0, 0), 0, LARGEST_MAX_RELAY_HOPS)
 
 
 SECTIONS: dict[str, type[Any]] = {
@@ -144,5 +170,6 @@ SECTIONS: dict[str, type[Any]] = {
     "burst_loss": BurstLossParameters,
     "sensor_noise": SensorNoiseParameters,
     "observation": ObservationParameters,
+    "relay": RelayParameters,
     "domain_randomization": DomainRandomizationParameters,
 }

@@ -22,8 +22,10 @@ from ml.espnow_emulator.parameter_sections import (
     LatencyParameters,
     ObservationParameters,
     PacketLossParameters,
+    RelayParameters,
     SensorNoiseParameters,
 )
+from ml.espnow_emulator.presets import preset_names, preset_path
 
 DEFAULT_PARAMETERS_PATH = Path(__file__).resolve().parent / "emulator_params_5m.json"
 
@@ -35,6 +37,7 @@ OBSOLETE_KEYS = {
     ("sensor_noise", "mag_std_ut"): "no magnetic field is sent; heading_std_deg covers it",
     ("sensor_noise", "gyro_std_rad_s"): "no turn rate is sent",
 }
+USES = ("training", "test")
 _NOMINAL_LOSS = PacketLossParameters()
 _LONGEST_SHOWN = 60
 
@@ -49,8 +52,10 @@ class RadioParameters:
         burst_loss: How losses cluster.
         sensor_noise: Errors of every car's sensors.
         observation: The receiving board.
+        relay: Forwarding by the other cars.
         domain_randomization: Ranges for episodes that are randomised.
         source: File that the values come from, for messages.
+        use: "test" marks values that must never be trained on; else "training".
 
     Raises:
         RadioParameterError: A value is out of its range, or no burst process can meet it.
@@ -64,18 +69,30 @@ class RadioParameters:
     burst_loss: BurstLossParameters = field(default_factory=BurstLossParameters)
     sensor_noise: SensorNoiseParameters = field(default_factory=SensorNoiseParameters)
     observation: ObservationParameters = field(default_factory=ObservationParameters)
+    relay: RelayParameters = field(default_factory=RelayParameters)
     domain_randomization: DomainRandomizationParameters = field(
         default_factory=DomainRandomizationParameters
     )
     source: str = "RadioParameters"
+    use: str = "training"
 
     def __post_init__(self) -> None:
+        if self.use not in USES:
+            raise RadioParameterError(
+                f"use in {self.source} must be one of {', '.join(USES)}. Got {_shown(self.use)}. "
+                "Mark a measured link with test."
+            )
         for section in SECTIONS:
             for entry in dataclasses.fields(SECTIONS[section]):
                 value = getattr(getattr(self, section), entry.name)
                 _check_value(value, entry, f"{self.source} [{section}]")
         _check_thresholds(self.packet_loss, self.source)
         _check_bursts(self)
+
+    @property
+    def can_relay(self) -> bool:
+        """Return whether an episode with these values may have relays."""
+        return self.relay.max_relay_hops > 0 or self.domain_randomization.relay_hops_range[1] > 0
 
 
 def feasible_mean_burst(loss_rate: float) -> float:
@@ -90,10 +107,11 @@ def feasible_mean_burst(loss_rate: float) -> float:
 
 
 def load_radio_parameters(path: str | Path | None = None) -> RadioParameters:
-    """Read an emulator parameter file.
+    """Read an emulator parameter file, or a packaged preset of a measured link.
 
     Args:
-        path: The JSON file; None for the packaged nominal one.
+        path: The JSON file, or a preset's name such as "front_9m"; None for the packaged nominal
+            file.
 
     Returns:
         Its values, with defaults where it is silent.
@@ -101,9 +119,9 @@ def load_radio_parameters(path: str | Path | None = None) -> RadioParameters:
     Raises:
         RadioParameterError: It cannot be read, or holds a key or value that cannot be used.
     """
-    source = Path(path) if path is not None else DEFAULT_PARAMETERS_PATH
+    source = radio_parameters_path(path)
     content = _read_object(source)
-    sections: dict[str, Any] = {}
+    sections: dict[str, Any] = {"use": _use_of(content)}
     for name, section in content.items():
         if name in METADATA_KEYS:
             continue
@@ -119,6 +137,49 @@ def load_radio_parameters(path: str | Path | None = None) -> RadioParameters:
     return RadioParameters(**sections, source=str(source))
 
 
+def radio_parameters_path(path: str | Path | None = None) -> Path:
+    """Return the file that ``load_radio_parameters`` reads for the same argument.
+
+    A preset's name has no path separator, and a file of the same name goes before it.
+
+    Raises:
+        RadioParameterError: No such file, and the name is nearly a preset's.
+    """
+    if path is None:
+        return DEFAULT_PARAMETERS_PATH
+    source = Path(path)
+    is_name = len(source.parts) == 1 and str(path) == source.name
+    if not is_name or _exists(source):
+        return source
+    if source.name in preset_names():
+        return preset_path(source.name)
+    hint = nearest_name_hint(source.name, preset_names())
+    if hint.startswith("Did you mean"):
+        raise RadioParameterError(
+            f"{source} must be a parameter file or a preset's name. Got neither. {hint} "
+            f"Presets: {', '.join(preset_names())}."
+        )
+    return source
+
+
+def _exists(source: Path) -> bool:
+    """Return whether a path exists; one that the system cannot even look up does not."""
+    try:
+        return source.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _use_of(content: dict[str, Any]) -> str:
+    """Return what the metadata say that a file is for: "test" when its `use` begins with that."""
+    for key in METADATA_KEYS:
+        metadata = content.get(key)
+        use = metadata.get("use") if isinstance(metadata, dict) else None
+        if isinstance(use, str) and use.strip().lower().startswith("test"):
+            return "test"
+    return "training"
+
+
 def _read_object(source: Path) -> dict[str, Any]:
     """Return the file's JSON object."""
     try:
@@ -131,7 +192,7 @@ def _read_object(source: Path) -> dict[str, Any]:
         reason = getattr(error, "strerror", None) or str(error)
         raise RadioParameterError(
             f"{source} must be a readable emulator parameter file. Got: {reason}. "
-            "Give the path of a JSON file, or none for the packaged one."
+            "Give the path of a JSON file, a preset's name, or none for the packaged one."
         ) from error
     if not text.strip():
         raise RadioParameterError(
@@ -215,18 +276,19 @@ def _check_value(value: Any, entry: dataclasses.Field[Any], where: str) -> None:
             )
         return
     low, high = entry.metadata["low"], entry.metadata["high"]
+    is_valid, kind = (_is_whole, "whole ") if entry.metadata["is_whole"] else (_is_number, "")
     if isinstance(entry.default, tuple):
-        is_pair = isinstance(value, tuple) and len(value) == 2 and all(map(_is_number, value))
+        is_pair = isinstance(value, tuple) and len(value) == 2 and all(map(is_valid, value))
         if not (is_pair and low <= value[0] <= value[1] <= high):
             shown = _shown(list(value) if isinstance(value, tuple) else value)
             raise RadioParameterError(
-                f"{name} must be two numbers, low <= high, in [{low:g}, {high:g}]. Got {shown}. "
-                f"Without the key it is {list(entry.default)}."
+                f"{name} must be two {kind}numbers, low <= high, in [{low:g}, {high:g}]. "
+                f"Got {shown}. Without the key it is {list(entry.default)}."
             )
-    elif not (_is_number(value) and low <= value <= high):
-        kind = "" if _is_number(value) else "a number "
+    elif not (is_valid(value) and low <= value <= high):
+        rule = "" if is_valid(value) else f"a {kind}number "
         raise RadioParameterError(
-            f"{name} must be {kind}in [{low:g}, {high:g}]. Got {_shown(value)}. "
+            f"{name} must be {rule}in [{low:g}, {high:g}]. Got {_shown(value)}. "
             f"Without the key it is {entry.default:g}."
         )
 
@@ -281,6 +343,10 @@ def shifted_tier_rates(loss: PacketLossParameters, base_rate: float) -> tuple[fl
 
 def _is_number(value: Any) -> bool:  # noqa: ANN401
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_whole(value: Any) -> bool:  # noqa: ANN401
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401

@@ -9,8 +9,8 @@ Random numbers are counter-based: draw number ``counter`` of a stream is a hash 
 cars, nor what any car does can change a draw. The hash is SplitMix64 (Steele, Lea and Flood,
 "Fast splittable pseudorandom number generators", OOPSLA 2014), started at a mixed key.
 
-Only the ego's board (receiver 0) listens so far; ``links`` has an axis for receivers, and a relay
-is a further kind of event that transmits a held frame.
+Without relays only the ego's board (receiver 0) listens. With them every car does, and a relay slot
+is a further kind of event, in which a car transmits what it holds and has not forwarded yet.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ml.kernels import kernel
 from ml.types import (
     CAR_ACCELERATION,
     CAR_HEADING,
+    CAR_SLOPE,
     CAR_SPEED,
     CAR_X,
     CAR_Y,
@@ -42,6 +43,7 @@ from ml.types import (
     FloatArray,
     IntArray,
 )
+from ml.units import GRAVITY_MPS2
 
 FRAME_PERIOD_S = 0.1
 TRANSMISSION_JITTER_S = 0.002
@@ -49,12 +51,14 @@ CLOCK_DRIFT = 40e-6  # largest relative error of a board's crystal
 LARGEST_UPTIME_S = 1000.0  # boards have been on for up to this long at reset
 LONGEST_LATENCY_S = 2.0  # latencies are cut here, which bounds the frames in flight
 FRAMES_KEPT = 32  # more than the 21 frames that LONGEST_LATENCY_S can keep in flight on a link
+# More than the 112 frames sent within four latencies and three relay slots of 1 s, all the longest.
+FRAMES_KEPT_WITH_RELAYS = 128
 FRAMES_IN_FLIGHT_PER_LINK = 24
 LOWEST_ACCELERATION_WINDOW_S = 1.0
 SEQUENCE_MODULUS = 65536
-# A frame can be late by the longest latency at most, so a larger step back is a new start.
-REBOOT_THRESHOLD_S = LONGEST_LATENCY_S
 LARGEST_NUM_CARS = 1024  # ten bits in an event's code
+LARGEST_MAX_RELAY_HOPS = 3  # three bits for the kind of an event
+LARGEST_NUM_RELAYING_CARS = 64  # the queue grows with the cube of their number
 
 # Columns of the values in force, a float64 vector
 VALUE_LATENCY_BASE = 0  # [s]
@@ -69,7 +73,10 @@ VALUE_MAX_RANGE = 16  # [m]
 VALUE_NOISE_STD = 17  # five columns in the order of SENSED_*: [m], [m], [m/s], [m/s^2], [rad]
 VALUE_NOISE_CORRELATION = 22  # five columns [s]
 VALUE_STALENESS = 27  # [s]
-NUM_VALUES = 28
+VALUE_MAX_RELAY_HOPS = 28
+VALUE_RELAY_SLOT_PERIOD = 29  # [s]
+VALUE_LONGEST_DELAY = 30  # [s], from transmission at the source to reception, relays included
+NUM_VALUES = 31
 NUM_TIERS = 3
 
 # One row per car of ``senders``, float64 (num_cars, NUM_SENDER_FIELDS)
@@ -82,9 +89,13 @@ SENDER_NUM_SENT = 5
 SENDER_NUM_SAMPLES = 6  # sensor readings so far
 SENDER_SAMPLED_AT = 7  # [s], time of the latest reading
 SENDER_NOISE = 8  # five columns: sensor noise in standard deviations
-NUM_SENDER_FIELDS = 13
+SENDER_FIRST_SLOT = 13  # [s], time of the board's relay slot 0
+SENDER_NUM_SLOTS = 14  # relay slots so far
+SENDER_NUM_RELAY_TRANSMISSIONS = 15  # frames of other cars that this board transmitted
+SENDER_NUM_RELAYED = 16  # transmissions of this board's frames by other cars
+NUM_SENDER_FIELDS = 17
 
-# ``frames[sender, transmission % FRAMES_KEPT]``, float64; columns 0-4 are the SENSED_* ones
+# ``frames[sender, transmission % num_kept]``, float64; columns 0-4 are the SENSED_* ones
 FRAME_SEQUENCE = 5  # in [0, SEQUENCE_MODULUS)
 FRAME_CLOCK = 6  # [s], the sender's clock at transmission
 FRAME_STATE_AGE = 7  # [s], declared by the sender
@@ -99,22 +110,30 @@ LINK_IS_BAD = 12  # state of the two-state loss process
 LINK_NUM_DELIVERED = 13  # frames that reached the receiver's radio
 LINK_NUM_ACCEPTED = 14  # of those, newer than what was held
 LINK_NUM_OUT_OF_RANGE = 15
-LINK_HISTORY = 16  # FRAMES_KEPT pairs: reception time [s], acceleration [m/s^2]
+LINK_TRANSMISSION = 16  # the newest frame's transmission number at its source
+LINK_IS_UNFORWARDED = 17  # the newest frame waits for the receiver's relay slot
+LINK_RELAY_IS_BAD = 18  # state of the loss process of the frames that the sender forwards
+LINK_NUM_DELIVERED_RELAYED = 19  # of the frames delivered, those that a relay brought
+LINK_NUM_ACCEPTED_RELAYED = 20  # of the frames accepted, those that a relay brought
+LINK_HISTORY = 21  # FRAMES_KEPT pairs: reception time [s], acceleration [m/s^2]
 NUM_LINK_FIELDS = LINK_HISTORY + 2 * FRAMES_KEPT
 
 # Streams of random numbers
-STREAM_BOARD = 0  # counters 0-3: phase, drift, clock offset, first sequence number
+STREAM_BOARD = 0  # counters 0-4: phase, drift, clock offset, first sequence number, relay slot
 STREAM_TRANSMISSION_JITTER = 1
 STREAM_SENSOR = 2
 STREAM_LOSS = 3
 STREAM_LATENCY = 4
 STREAM_EPISODE = 5
+# Draws of a link from here on belong to forwarded frames, so relays change no draw of the others.
+FIRST_RELAY_COUNTER = 1 << 40
 
 # Events: kind, transmission number, sender and receiver in one integer, which also breaks ties
 _CAR_BITS = 10
 _COUNT_BITS = 40
 _KIND_TRANSMISSION = 0
-_KIND_RECEPTION = 1
+_KIND_RECEPTION = 1  # 2 to 4: of a frame with one to three hops
+_KIND_RELAY_SLOT = _KIND_RECEPTION + LARGEST_MAX_RELAY_HOPS + 1
 _MASK_CAR = (1 << _CAR_BITS) - 1
 _MASK_COUNT = (1 << _COUNT_BITS) - 1
 
@@ -223,9 +242,10 @@ def _event_code(kind: int, count: int, sender: int, receiver: int) -> int:
 def interpolate_car(
     previous: FloatArray, current: FloatArray, fraction: float, truth: FloatArray
 ) -> None:
-    """Write a car's true state between two instants into ``truth`` (SENSED_* columns).
+    """Write what a car's sensors would read without error between two instants (SENSED_* columns).
 
-    Every quantity is linear in time; the heading turns through the shorter arc.
+    Every quantity is linear in time; the heading turns through the shorter arc. An accelerometer
+    measures specific force, so on a slope it reads acceleration + g sin(slope), uphill positive.
     """
     truth[SENSED_X] = previous[CAR_X] + fraction * (current[CAR_X] - previous[CAR_X])
     truth[SENSED_Y] = previous[CAR_Y] + fraction * (current[CAR_Y] - previous[CAR_Y])
@@ -235,6 +255,9 @@ def interpolate_car(
     truth[SENSED_ACCELERATION] = previous[CAR_ACCELERATION] + fraction * (
         current[CAR_ACCELERATION] - previous[CAR_ACCELERATION]
     )
+    slope_rad = previous[CAR_SLOPE] + fraction * (current[CAR_SLOPE] - previous[CAR_SLOPE])
+    if slope_rad != 0.0:
+        truth[SENSED_ACCELERATION] += GRAVITY_MPS2 * math.sin(slope_rad)
     turn_rad = wrapped_angle_rad(current[CAR_HEADING] - previous[CAR_HEADING])
     truth[SENSED_HEADING] = previous[CAR_HEADING] + fraction * turn_rad
 
@@ -294,12 +317,17 @@ def tier_of(values: FloatArray, distance_m: float) -> int:
 
 @kernel
 def start_link(
-    radio_key: np.uint64, values: FloatArray, sender: int, receiver: int, distance_m: float
+    radio_key: np.uint64,
+    values: FloatArray,
+    sender: int,
+    receiver: int,
+    distance_m: float,
+    first_counter: int = 0,
 ) -> float:
     """Return 1 when the link starts in its bad state, drawn from the stationary distribution."""
     start = stream_start(radio_key, STREAM_LOSS, sender, receiver)
     loss = values[VALUE_TIER_LOSS + tier_of(values, distance_m)]
-    return 1.0 if uniform_at(start, 0) < loss else 0.0
+    return 1.0 if uniform_at(start, first_counter) < loss else 0.0
 
 
 @kernel
@@ -343,20 +371,23 @@ def draw_latency_s(
 
 # --- Receiver --------------------------------------------------------------------------------
 @kernel
-def receive_frame(link: FloatArray, frame: FloatArray, time_s: float) -> bool:
+def receive_frame(
+    link: FloatArray, frame: FloatArray, time_s: float, longest_delay_s: float
+) -> bool:
     """Take a frame in if it is newer than the one held; return whether it was.
 
-    "Newer" is by serial number arithmetic on 16 bits (RFC 1982). A sender's clock that steps back
-    by more than the longest latency, or an old number after as long a silence, is a reboot.
+    "Newer" is by serial number arithmetic on 16 bits (RFC 1982). No frame is late by more than the
+    longest delay, so a sender's clock that steps back by more, or an old number after as long a
+    silence, is a reboot.
     """
     link[LINK_NUM_DELIVERED] += 1
     gap = 0.0
     if link[LINK_NUM_ACCEPTED] > 0:
-        has_rebooted = frame[FRAME_CLOCK] < link[FRAME_CLOCK] - REBOOT_THRESHOLD_S
+        has_rebooted = frame[FRAME_CLOCK] < link[FRAME_CLOCK] - longest_delay_s
         ahead = int(frame[FRAME_SEQUENCE] - link[FRAME_SEQUENCE]) % SEQUENCE_MODULUS
         if not has_rebooted:
             is_newer = 0 < ahead < SEQUENCE_MODULUS // 2
-            is_silent = time_s - link[LINK_RECEIVED_AT] > REBOOT_THRESHOLD_S
+            is_silent = time_s - link[LINK_RECEIVED_AT] > longest_delay_s
             if ahead == 0 or not (is_newer or is_silent):
                 return False
             if is_newer:
@@ -368,6 +399,28 @@ def receive_frame(link: FloatArray, frame: FloatArray, time_s: float) -> bool:
     link[LINK_SEQUENCE_GAP] = gap
     link[LINK_NUM_ACCEPTED] += 1
     return True
+
+
+@kernel
+def receive_copy(
+    values: FloatArray,
+    link: FloatArray,
+    frame: FloatArray,
+    time_s: float,
+    hop_count: int,
+    transmission: int,
+) -> None:
+    """Take in a copy of a frame that came over ``hop_count`` relays, and note what to forward.
+
+    Only the newest frame of a source is forwarded, so taking it in replaces one that waits.
+    """
+    is_relayed = 1.0 if hop_count > 0 else 0.0
+    link[LINK_NUM_DELIVERED_RELAYED] += is_relayed
+    if receive_frame(link, frame, time_s, values[VALUE_LONGEST_DELAY]):
+        link[LINK_NUM_ACCEPTED_RELAYED] += is_relayed
+        link[FRAME_HOP_COUNT] = hop_count
+        link[LINK_TRANSMISSION] = transmission
+        link[LINK_IS_UNFORWARDED] = 1.0 if hop_count < values[VALUE_MAX_RELAY_HOPS] else 0.0
 
 
 @kernel
@@ -427,6 +480,17 @@ def _schedule_transmission(
 
 
 @kernel
+def _schedule_relay_slot(
+    board: FloatArray, car: int, period_s: float, queue_times: FloatArray, queue_codes: IntArray
+) -> None:
+    """Queue the board's next relay slot; its phase is the same all through the episode."""
+    count = int(board[SENDER_NUM_SLOTS])
+    time_s = board[SENDER_FIRST_SLOT] + count * period_s / board[SENDER_CLOCK_RATE]
+    push_event(queue_times, queue_codes, time_s, _event_code(_KIND_RELAY_SLOT, count, car, 0))
+    board[SENDER_NUM_SLOTS] += 1
+
+
+@kernel
 def reset_radio(
     radio_key: np.uint64,
     time_s: float,
@@ -439,8 +503,10 @@ def reset_radio(
 ) -> None:
     """Start every board and every link anew at ``time_s``; nothing has been heard yet.
 
-    The ego (row 0) does not transmit: nobody but itself listens in this mode.
+    The ego (row 0) neither transmits nor forwards: no peer uses what it would send.
     """
+    has_relays = values[VALUE_MAX_RELAY_HOPS] > 0.0
+    num_receivers = links.shape[0] if has_relays else 1
     senders[:] = 0.0
     links[:] = 0.0
     queue_codes[0] = 0
@@ -454,7 +520,11 @@ def reset_radio(
         board[SENDER_CLOCK_OFFSET] = LARGEST_UPTIME_S * uniform_at(start, 2) - rate * time_s
         board[SENDER_FIRST_SEQUENCE] = math.floor(SEQUENCE_MODULUS * uniform_at(start, 3))
         _schedule_transmission(radio_key, board, sender, queue_times, queue_codes)
-        for receiver in range(links.shape[0]):
+        if has_relays:
+            period_s = values[VALUE_RELAY_SLOT_PERIOD]
+            board[SENDER_FIRST_SLOT] = time_s + period_s / rate * uniform_at(start, 4)
+            _schedule_relay_slot(board, sender, period_s, queue_times, queue_codes)
+        for receiver in range(num_receivers):
             distance_m = math.hypot(
                 cars[sender, CAR_X] - cars[receiver, CAR_X],
                 cars[sender, CAR_Y] - cars[receiver, CAR_Y],
@@ -462,6 +532,10 @@ def reset_radio(
             links[receiver, sender, LINK_IS_BAD] = start_link(
                 radio_key, values, sender, receiver, distance_m
             )
+            if has_relays:
+                links[receiver, sender, LINK_RELAY_IS_BAD] = start_link(
+                    radio_key, values, sender, receiver, distance_m, FIRST_RELAY_COUNTER
+                )
 
 
 @kernel
@@ -530,6 +604,69 @@ def _carry(
 
 
 @kernel
+def _forward(
+    radio_key: np.uint64,
+    values: FloatArray,
+    time_s: float,
+    fraction: float,
+    relay: int,
+    previous_cars: FloatArray,
+    cars: FloatArray,
+    senders: FloatArray,
+    links: FloatArray,
+    queue_times: FloatArray,
+    queue_codes: IntArray,
+) -> None:
+    """Transmit, in a relay's slot, the newest frame held of each source that still waits for it.
+
+    Each is one transmission, never repeated. On every link the forwarded frames have a state of
+    loss of their own. A frame's source hears it like any other car, and has no use for it.
+    """
+    num_cars = cars.shape[0]
+    board = senders[relay]
+    first_counter = FIRST_RELAY_COUNTER + int(board[SENDER_NUM_RELAY_TRANSMISSIONS])
+    for listener in range(num_cars):
+        if listener == relay:
+            continue
+        link = links[listener, relay]
+        distance_m = _distance_m(previous_cars, cars, fraction, relay, listener)
+        is_in_range = distance_m <= values[VALUE_MAX_RANGE]
+        counter = first_counter - 1
+        for source in range(1, num_cars):
+            held = links[relay, source]
+            if held[LINK_IS_UNFORWARDED] == 0.0:
+                continue
+            counter += 1
+            link[LINK_RELAY_IS_BAD] = step_link(
+                radio_key, values, link[LINK_RELAY_IS_BAD], relay, listener, counter, distance_m
+            )
+            is_lost = link[LINK_RELAY_IS_BAD] > 0.0 or not is_in_range
+            if is_lost or listener == source or _is_known(links[listener, source], held, listener):
+                continue
+            arrival_s = time_s + draw_latency_s(
+                radio_key, values, relay, listener, counter, distance_m
+            )
+            kind = _KIND_RECEPTION + int(held[FRAME_HOP_COUNT]) + 1
+            code = _event_code(kind, int(held[LINK_TRANSMISSION]), source, listener)
+            push_event(queue_times, queue_codes, arrival_s, code)
+    for source in range(1, num_cars):
+        is_sent = links[relay, source, LINK_IS_UNFORWARDED]
+        board[SENDER_NUM_RELAY_TRANSMISSIONS] += is_sent
+        senders[source, SENDER_NUM_RELAYED] += is_sent
+        links[relay, source, LINK_IS_UNFORWARDED] = 0.0
+
+
+@kernel
+def _is_known(known: FloatArray, held: FloatArray, listener: int) -> bool:
+    """Return whether a peer would drop the held frame for sure: it has it, or a newer one.
+
+    The ego's receptions all happen, because they are counted.
+    """
+    is_newest = known[LINK_TRANSMISSION] >= held[LINK_TRANSMISSION]
+    return bool(listener > 0 and known[LINK_NUM_ACCEPTED] > 0 and is_newest)
+
+
+@kernel
 def advance_radio(
     radio_key: np.uint64,
     previous_s: float,
@@ -550,18 +687,39 @@ def advance_radio(
 
     ``previous_cars`` is the truth at ``previous_s`` and becomes that at ``now_s``.
     """
-    num_receivers = links.shape[0]
+    has_relays = values[VALUE_MAX_RELAY_HOPS] > 0.0
+    num_receivers = links.shape[0] if has_relays else 1
+    num_kept = frames.shape[1]
     while queue_codes[0] > 0 and queue_times[1] <= now_s:
         time_s, code = pop_event(queue_times, queue_codes)
         receiver = code & _MASK_CAR
         sender = (code >> _CAR_BITS) & _MASK_CAR
         transmission = (code >> 2 * _CAR_BITS) & _MASK_COUNT
-        frame = frames[sender, transmission % FRAMES_KEPT]
-        if code >> (2 * _CAR_BITS + _COUNT_BITS) == _KIND_RECEPTION:
-            receive_frame(links[receiver, sender], frame, time_s)
+        frame = frames[sender, transmission % num_kept]
+        kind = code >> (2 * _CAR_BITS + _COUNT_BITS)
+        if _KIND_RECEPTION <= kind < _KIND_RELAY_SLOT:
+            link, hop_count = links[receiver, sender], kind - _KIND_RECEPTION
+            receive_copy(values, link, frame, time_s, hop_count, transmission)
             continue
         board = senders[sender]
         fraction = (time_s - previous_s) / (now_s - previous_s) if now_s > previous_s else 0.0
+        if kind == _KIND_RELAY_SLOT:
+            _forward(
+                radio_key,
+                values,
+                time_s,
+                fraction,
+                sender,
+                previous_cars,
+                cars,
+                senders,
+                links,
+                queue_times,
+                queue_codes,
+            )
+            period_s = values[VALUE_RELAY_SLOT_PERIOD]
+            _schedule_relay_slot(board, sender, period_s, queue_times, queue_codes)
+            continue
         _transmit(radio_key, values, time_s, fraction, sender, previous_cars, cars, board, frame)
         for listener in range(num_receivers):
             if listener != sender:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from ml.espnow_emulator.episode_values import fill_values, nominal_values
@@ -10,6 +12,7 @@ from ml.espnow_emulator.parameter_sections import (
     DomainRandomizationParameters,
     LatencyParameters,
     PacketLossParameters,
+    RelayParameters,
     SensorNoiseParameters,
 )
 from ml.espnow_emulator.parameters import RadioParameters
@@ -47,6 +50,17 @@ def constant_loss(rate: float, mean_burst: float | None) -> RadioParameters:
         burst_loss=bursts,
         sensor_noise=NO_NOISE,
         domain_randomization=ANY_BURST,
+    )
+
+
+def with_relays(
+    parameters: RadioParameters, max_relay_hops: int, max_range_m: float = 1000.0
+) -> RadioParameters:
+    """The same radio with relays, and nothing heard beyond a distance."""
+    return dataclasses.replace(
+        parameters,
+        packet_loss=dataclasses.replace(parameters.packet_loss, max_range_m=max_range_m),
+        relay=RelayParameters(max_relay_hops=max_relay_hops),
     )
 
 

@@ -33,6 +33,7 @@ from ml.types import (
     CAR_Y,
     HEARD_IS_FRESH,
     HEARD_TIME_SINCE_RECEPTION,
+    NUM_CAR_FIELDS,
     SENSED_X,
 )
 
@@ -153,7 +154,7 @@ def test_latency_is_never_below_airtime_plus_stack():
 
 
 def cars_that_tell_the_time(time_s, num_cars):
-    cars = np.zeros((num_cars, 8))
+    cars = np.zeros((num_cars, NUM_CAR_FIELDS))
     cars[:, CAR_X] = time_s
     cars[:, CAR_Y] = 3.0 * np.arange(num_cars)
     cars[:, CAR_SPEED] = 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy import stats
 
 from ml.espnow_emulator import RadioEmulator, RadioParameters
 from ml.espnow_emulator.episode_values import drawn_values, gilbert_transitions
+from ml.espnow_emulator.parameter_sections import DomainRandomizationParameters, RelayParameters
 from ml.espnow_emulator.radio_kernels import mix_bits, normal_pair_at, stream_start, uniform_at
 from ml.tests.radio_worlds import cars_in_line
 from ml.types import CAR_SPEED, CAR_X
@@ -219,3 +221,43 @@ def test_every_drawn_tier_is_shifted_alike_and_feasible():
     for (to_bad, to_good), rate in zip(transitions, losses.ravel(), strict=True):
         assert 0.0 < to_bad <= 1.0
         assert to_bad / (to_bad + to_good) == pytest.approx(rate, rel=1e-9)
+
+
+def with_hops(file_hops, hops_range):
+    return RadioParameters(
+        relay=RelayParameters(max_relay_hops=file_hops),
+        domain_randomization=DomainRandomizationParameters(relay_hops_range=hops_range),
+    )
+
+
+def test_drawn_hops_are_uniform_over_the_whole_numbers_of_their_range():
+    parameters = with_hops(0, (1, 3))
+
+    hops = [drawn_values(parameters, np.uint64(key)).max_relay_hops for key in range(3000)]
+
+    counts = np.bincount(hops, minlength=4)
+    assert counts[0] == 0
+    assert stats.chisquare(counts[1:]).pvalue > 0.001
+
+
+@pytest.mark.parametrize("file_hops", [0, 2])
+def test_without_a_range_of_hops_the_files_own_hops_stay(file_hops):
+    drawn = drawn_values(with_hops(file_hops, (0, 0)), np.uint64(5))
+
+    assert drawn.max_relay_hops == file_hops
+
+
+def test_relays_change_no_other_value_of_an_episode():
+    for key in range(50):
+        plain = drawn_values(RadioParameters(), np.uint64(key))
+        relayed = drawn_values(with_hops(1, (0, 3)), np.uint64(key))
+        assert dataclasses.replace(relayed, max_relay_hops=0) == plain
+
+
+@pytest.mark.parametrize("num_cars", [1, 2, 9])
+def test_episode_values_do_not_depend_on_the_number_of_cars(num_cars):
+    emulator = RadioEmulator(with_hops(0, (0, 3)))
+
+    emulator.reset(radio_key=77, cars=cars_in_line(num_cars), time_s=0.0, randomise=True)
+
+    assert emulator.episode_values == drawn_values(with_hops(0, (0, 3)), np.uint64(77))

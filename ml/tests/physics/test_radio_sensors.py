@@ -9,9 +9,13 @@ import pytest
 
 from ml.espnow_emulator import RadioEmulator, RadioParameters
 from ml.espnow_emulator.parameter_sections import SensorNoiseParameters
-from ml.tests.radio_worlds import FIXED_LATENCY, NO_LOSS, cars_in_line
+from ml.espnow_emulator.radio_kernels import interpolate_car
+from ml.tests.radio_worlds import FIXED_LATENCY, NO_LOSS, NO_NOISE, cars_in_line
 from ml.types import (
+    CAR_ACCELERATION,
     CAR_HEADING,
+    CAR_SLOPE,
+    NUM_CAR_FIELDS,
     NUM_SENSED_FIELDS,
     SENSED_ACCELERATION,
     SENSED_HEADING,
@@ -131,7 +135,7 @@ def test_without_noise_the_ego_reads_the_truth():
     quiet = SensorNoiseParameters(0.0, 0.0, 0.0, 0.0)
     emulator = RadioEmulator(RadioParameters(sensor_noise=quiet))
     cars = cars_in_line(3)
-    cars[0] = [7.0, -2.0, 13.0, -1.5, 0.25, 0.0, 0.0, 0.0]
+    cars[0] = [7.0, -2.0, 13.0, -1.5, 0.25, 0.0, 0.0, 0.0, 0.0]
 
     emulator.reset(radio_key=0, cars=cars, time_s=0.0)
 
@@ -139,3 +143,58 @@ def test_without_noise_the_ego_reads_the_truth():
     assert emulator.ego_sensed[SENSED_SPEED] == 13.0
     assert emulator.ego_sensed[SENSED_ACCELERATION] == -1.5
     assert emulator.ego_sensed[SENSED_HEADING] == pytest.approx(0.25, abs=1e-15)
+
+
+# --- Specific force: reading = acceleration + 9.81 sin(slope) ------------------------------------
+def read_between(slopes_rad, accelerations_mps2, fraction):
+    previous, current = np.zeros((2, NUM_CAR_FIELDS))
+    previous[[CAR_SLOPE, CAR_ACCELERATION]] = slopes_rad[0], accelerations_mps2[0]
+    current[[CAR_SLOPE, CAR_ACCELERATION]] = slopes_rad[1], accelerations_mps2[1]
+    truth = np.zeros(NUM_SENSED_FIELDS)
+    interpolate_car(previous, current, fraction, truth)
+    return truth[SENSED_ACCELERATION]
+
+
+@pytest.mark.parametrize(
+    ("grade", "acceleration_mps2", "reading_mps2"),
+    [
+        (0.05, 0.0, 0.4899),  # 9.81 * .05 / sqrt(1 + .05^2) = .4905 / 1.00125
+        (-0.05, 0.0, -0.4899),
+        (0.05, -3.0, -2.5101),
+        (0.10, 0.0, 0.9761),  # .981 / 1.00499
+    ],
+)
+def test_an_accelerometer_on_a_slope_reads_the_weights_component_too(
+    grade, acceleration_mps2, reading_mps2
+):
+    slope_rad = math.atan(grade)
+
+    reading = read_between((slope_rad, slope_rad), (acceleration_mps2, acceleration_mps2), 0.3)
+
+    assert reading == pytest.approx(reading_mps2, abs=5e-5)
+
+
+def test_the_slope_is_linear_between_two_instants():
+    # a quarter of the way from 0 to 0.08 rad: 9.81 sin(0.02) = 0.19619
+    assert read_between((0.0, 0.08), (0.0, 0.0), 0.25) == pytest.approx(0.19619, abs=5e-6)
+
+
+@pytest.mark.parametrize("acceleration_mps2", [0.0, -0.0, -3.1, 1e-300])
+def test_on_a_flat_road_the_reading_is_the_acceleration_to_the_last_bit(acceleration_mps2):
+    # As the fraction is 0 there is no rounding: previous + 0 * (current - previous).
+    reading = read_between((0.0, 0.0), (acceleration_mps2, acceleration_mps2), 0.0)
+
+    assert np.float64(reading).tobytes() == np.float64(acceleration_mps2 + 0.0).tobytes()
+
+
+def test_both_the_egos_and_a_peers_reading_contain_the_slope():
+    parameters = RadioParameters(latency=FIXED_LATENCY, packet_loss=NO_LOSS, sensor_noise=NO_NOISE)
+    emulator = RadioEmulator(parameters)
+    cars = cars_in_line(2)
+    cars[:, CAR_SLOPE] = math.atan(0.05)
+
+    emulator.reset(radio_key=1, cars=cars, time_s=0.0)
+    emulator.advance(0.2, cars)
+
+    assert emulator.ego_sensed[SENSED_ACCELERATION] == pytest.approx(0.49, abs=5e-4)
+    assert emulator.heard[1, SENSED_ACCELERATION] == pytest.approx(0.49, abs=5e-4)

@@ -49,6 +49,8 @@ from ml.types import (
     SENSED_X,
 )
 
+LONGEST_DELAY_S = 2.0  # without relays: the longest latency
+
 
 class Receiver:
     """A receiver of one sender's frames, fed by hand."""
@@ -61,7 +63,7 @@ class Receiver:
         frame[FRAME_SEQUENCE] = sequence
         frame[FRAME_CLOCK] = 100.0 + time_s if clock_s is None else clock_s
         frame[SENSED_ACCELERATION] = acceleration_mps2
-        return receive_frame(self.link, frame, time_s)
+        return receive_frame(self.link, frame, time_s, LONGEST_DELAY_S)
 
     @property
     def sequence(self):
@@ -351,10 +353,10 @@ def test_an_integer_time_and_a_read_only_view_are_accepted():
     [
         ({"radio_key": -1}, "radio_key must be in"),
         ({"radio_key": 2**64}, "radio_key must be in"),
-        ({"cars": np.zeros((3, 4))}, "cars must have 8 columns"),
-        ({"cars": np.zeros(8)}, "cars must have 8 columns"),
-        ({"cars": np.zeros((0, 8))}, "1 to 1024 rows"),
-        ({"cars": np.zeros((1025, 8))}, "1 to 1024 rows"),
+        ({"cars": np.zeros((3, 4))}, "cars must have 9 columns"),
+        ({"cars": np.zeros(9)}, "cars must have 9 columns"),
+        ({"cars": np.zeros((0, 9))}, "1 to 1024 rows"),
+        ({"cars": np.zeros((1025, 9))}, "1 to 1024 rows"),
         ({"time_s": math.nan}, "time_s must be finite"),
     ],
 )

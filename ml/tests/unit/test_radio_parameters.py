@@ -53,7 +53,10 @@ def test_the_packaged_file_holds_the_nominal_values_and_the_defaults():
         (0.5, 5.0),
         (0.5, 4.5),
         (1.0, 5.0),
+        (0, 0),
     )
+    assert dataclasses.astuple(parameters.relay) == (0, 100.0)
+    assert parameters.use == "training"
     assert dataclasses.replace(parameters, source="RadioParameters") == RadioParameters()
 
 
@@ -76,6 +79,27 @@ def test_missing_sections_and_keys_take_their_defaults(written):
 
 def test_metadata_is_free_form(written):
     load_radio_parameters(written({"_metadata": {"bins": [1, None]}, "metadata": "by hand"}))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "use"),
+    [
+        ({"use": "test"}, "test"),
+        ({"use": " Test only, never for training"}, "test"),
+        ({"use": "training"}, "training"),
+        ({"use": 3}, "training"),
+        ({}, "training"),
+        ("test", "training"),
+    ],
+)
+def test_the_metadata_can_mark_a_file_as_a_test_set(written, metadata, use):
+    assert load_radio_parameters(written({"_metadata": metadata})).use == use
+    assert load_radio_parameters(written({"metadata": metadata})).use == use
+
+
+def test_a_use_that_is_neither_training_nor_test_is_refused_in_code():
+    with pytest.raises(RadioParameterError, match="use in RadioParameters must be one of"):
+        RadioParameters(use="tset")
 
 
 def test_a_byte_order_mark_is_no_error(tmp_path):
@@ -125,6 +149,12 @@ def test_a_loss_rate_given_alone_takes_effect(written, given, tiers):
         ("domain_randomization", "gps_noise_range_m", [1.0], "two numbers"),
         ("domain_randomization", "jitter_std_range_ms", 2.0, "two numbers"),
         ("domain_randomization", "mean_burst_range", [0.5, 5.0], "in [1, 1000]"),
+        ("domain_randomization", "relay_hops_range", [0, 4], "two whole numbers"),
+        ("domain_randomization", "relay_hops_range", [0.0, 1.0], "two whole numbers"),
+        ("relay", "max_relay_hops", 4, "[0, 3]"),
+        ("relay", "max_relay_hops", 1.5, "a whole number in [0, 3]"),
+        ("relay", "max_relay_hops", True, "a whole number in [0, 3]"),
+        ("relay", "slot_period_ms", 5.0, "[10, 1000]"),
     ],
 )
 def test_an_impossible_value_is_refused_with_file_key_rule_and_value(
@@ -278,6 +308,7 @@ def test_kernel_values_are_in_si_units():
     assert values[:4] == pytest.approx([0.0034, 0.0, 0.0017, 0.002056])
     assert values[17:22] == pytest.approx([3.0, 3.0, 0.43, 0.39, 0.08203047])  # 4.7 deg
     assert values[27] == 0.5
+    assert values[28:30] == pytest.approx([0.0, 0.1])  # no hops; relay slots every 0.1 s
 
 
 def test_an_array_of_another_length_is_refused():
