@@ -1,12 +1,12 @@
-"""Make the base scenarios from an alignment: ``python -m ml.scenarios.build_bases``.
+"""Make the base scenarios from their alignments: ``python -m ml.scenarios.build_bases``.
 
-A base is a two-way country road with one lane each way and ONE edge per direction, so that a
-lane position is a path position. Its centre line is a list of straights and circular arcs, as
-roads are designed; arcs are sampled by equal chords and straights by their ends alone. SUMO's
+A base is a two-way road. Its centre line is a list of straights and circular arcs, as roads are
+designed; arcs are sampled by equal chords and straights by their ends alone. Each direction is one
+edge, or a chain of edges where the road has joints; at a joint side streets may cross. SUMO's
 ``netconvert`` turns the plain nodes and edges into the network. The time-stamped comment that it
 writes is taken out, so that the same SUMO version always gives the same bytes.
 
-The road has no limit that a convoy could reach: the leader's ``maxSpeed`` sets the speed.
+No road has a limit that a convoy could reach: the leader's ``maxSpeed`` sets the speed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import math
 import re
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import sumo
@@ -23,6 +22,10 @@ import sumo
 from ml.command_line import OneLineArgumentParser, add_debug_flag, run_command
 from ml.errors import SimulatorError
 from ml.provenance import write_text_atomically
+from ml.scenarios.alignment import ORIGIN, RoadPoint, height_m, split_at, trace
+from ml.scenarios.base_pictures import write_picture
+from ml.scenarios.base_roads import BASES, BaseRoad
+from ml.scenarios.base_settings import BASE_SETTINGS_FILE
 from ml.scenarios.scenario_files import (
     CAR_LENGTH_M,
     NETWORK_FILE,
@@ -43,80 +46,16 @@ SCENARIOS_FOLDER = Path(__file__).resolve().parent
 FORWARD_EDGE = "forward"
 BACKWARD_EDGE = "backward"
 LANE_SPEED_MPS = 50.0
-MAX_CHORD_M = 20.0
+SIDE_STREET_SPEED_MPS = 13.9
 DEFAULT_NUM_PEERS = 4
-DEFAULT_SPEED_MPS = 20.0
 DEFAULT_EGO_POSITION_M = 40.0
-DEFAULT_EGO_GAP_M = 22.0
 
-Point = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class RoadElement:
-    """A straight or a circular arc of a road's centre line.
-
-    Attributes:
-        length_m: Length along the centre line [m].
-        radius_m: Radius of the arc, positive to the left, negative to the right; infinite for a
-            straight [m].
-    """
-
-    length_m: float
-    radius_m: float = math.inf
-
-
-BASES: dict[str, tuple[RoadElement, ...]] = {
-    "base": (
-        RoadElement(400.0),
-        RoadElement(500.0, 800.0),
-        RoadElement(300.0),
-        RoadElement(600.0, -600.0),
-        RoadElement(400.0),
-        RoadElement(800.0, 1000.0),
-        RoadElement(200.0),
-        RoadElement(360.0, -410.0),
-        RoadElement(500.0),
-        RoadElement(600.0, 700.0),
-        RoadElement(300.0),
-        RoadElement(900.0, -1200.0),
-        RoadElement(640.0),
-    ),
-    "base_test_track": (RoadElement(6000.0),),
-}
-"""The centre line of every base. `base_test_track` is for tests only and never trained on."""
-
-
-def centre_line(elements: Sequence[RoadElement]) -> list[Point]:
-    """Return the points of a centre line that starts at the origin, towards the east.
-
-    An arc of radius r and length l is cut into ceil(l / MAX_CHORD_M) equal parts. A part of
-    central angle a advances by its chord 2 r sin(a / 2), at the heading of the part's middle.
-
-    Args:
-        elements: The straights and arcs, in order.
-
-    Returns:
-        The points [m].
-    """
-    x, y, heading_rad = 0.0, 0.0, 0.0
-    points: list[Point] = [(x, y)]
-    for element in elements:
-        is_straight = math.isinf(element.radius_m)
-        num_parts = 1 if is_straight else math.ceil(element.length_m / MAX_CHORD_M)
-        part_m = element.length_m / num_parts
-        turn_rad = part_m / element.radius_m
-        chord_m = part_m if is_straight else 2.0 * element.radius_m * math.sin(turn_rad / 2.0)
-        for _ in range(num_parts):
-            x += chord_m * math.cos(heading_rad + turn_rad / 2.0)
-            y += chord_m * math.sin(heading_rad + turn_rad / 2.0)
-            heading_rad += turn_rad
-            points.append((x, y))
-    return points
+_MAIN_PRIORITY = 3
+_SIDE_PRIORITY = 1
 
 
 def build_base(name: str, folder: Path) -> None:
-    """Write the whole base ``name`` into ``folder``: plain files, network, vehicles, configuration.
+    """Write the whole base ``name`` into ``folder``: plain files, network, vehicles, settings.
 
     Args:
         name: A key of ``BASES``.
@@ -125,39 +64,105 @@ def build_base(name: str, folder: Path) -> None:
     Raises:
         SimulatorError: netconvert is missing or refuses the road.
     """
+    road = BASES[name]
     plain = folder / "plain"
     plain.mkdir(parents=True, exist_ok=True)
-    points = centre_line(BASES[name])
-    write_text_atomically(plain / "road.nod.xml", _nodes_text(points))
-    write_text_atomically(plain / "road.edg.xml", _edges_text(points))
-    write_text_atomically(folder / NETWORK_FILE, _network_text(plain))
-    routes = route_file_text(_default_convoy(), FORWARD_EDGE)
+    parts = _trace_parts(road)
+    write_text_atomically(plain / "road.nod.xml", _nodes_text(road, parts))
+    write_text_atomically(plain / "road.edg.xml", _edges_text(road, parts))
+    write_text_atomically(
+        folder / NETWORK_FILE, _network_text(plain, has_joints=bool(road.joints_m))
+    )
+    routes = route_file_text(_default_convoy(road), *forward_edges(road))
     write_text_atomically(folder / ROUTE_FILE, routes)
     write_text_atomically(folder / SCENARIO_CONFIGURATION, configuration_text(NETWORK_FILE))
+    if road.settings is not None:
+        write_text_atomically(folder / BASE_SETTINGS_FILE, road.settings.text())
 
 
-def _nodes_text(points: Sequence[Point]) -> str:
-    """Return the plain node file: the two ends of the road."""
-    ends = (("west", points[0]), ("east", points[-1]))
+def forward_edges(road: BaseRoad) -> list[str]:
+    """Return the edges that the convoy drives on, in order."""
+    return _edge_ids(FORWARD_EDGE, len(road.joints_m) + 1)
+
+
+def _edge_ids(direction: str, num_edges: int) -> list[str]:
+    """Return the ids of the edges of one direction, counted along the convoy's way."""
+    if num_edges == 1:
+        return [direction]
+    return [f"{direction}_{index}" for index in range(num_edges)]
+
+
+def _trace_parts(road: BaseRoad) -> list[list[RoadPoint]]:
+    """Return the points of each part of the road between its joints."""
+    parts: list[list[RoadPoint]] = []
+    start = ORIGIN
+    for elements in split_at(road.elements, road.joints_m):
+        parts.append(trace(elements, start, cut_straights=bool(road.grades)))
+        start = parts[-1][-1]
+    return parts
+
+
+def _nodes_text(road: BaseRoad, parts: Sequence[Sequence[RoadPoint]]) -> str:
+    """Return the plain node file: the ends of the road, its joints, the ends of side streets."""
     nodes = [
-        f'    <node id="{node_id}" x="{x:.3f}" y="{y:.3f}" type="priority"/>'
-        for node_id, (x, y) in ends
+        ("west", _place(road, parts[0][0])),
+        *((f"joint_{i}", _place(road, part[0])) for i, part in enumerate(parts[1:])),
+        ("east", _place(road, parts[-1][-1])),
     ]
-    return _document("nodes", nodes)
+    for index, part in enumerate(parts[1:] if road.cross_street_m else ()):
+        for side, sign in (("left", 1.0), ("right", -1.0)):
+            x_m = part[0].x_m - sign * road.cross_street_m * math.sin(part[0].heading_rad)
+            y_m = part[0].y_m + sign * road.cross_street_m * math.cos(part[0].heading_rad)
+            nodes.append((f"side_{index}_{side}", f"{x_m:.3f},{y_m:.3f}"))
+    return _document("nodes", [_node_element(node_id, place) for node_id, place in nodes])
 
 
-def _edges_text(points: Sequence[Point]) -> str:
-    """Return the plain edge file: one edge for each direction of the same centre line."""
-    directions = (
-        (FORWARD_EDGE, "west", "east", points),
-        (BACKWARD_EDGE, "east", "west", points[::-1]),
+def _node_element(node_id: str, place: str) -> str:
+    """Return the plain node at ``x,y`` or ``x,y,z``."""
+    numbers = " ".join(
+        f'{axis}="{value}"' for axis, value in zip("xyz", place.split(","), strict=False)
     )
-    edges = [
-        f'    <edge id="{edge_id}" from="{start}" to="{end}" numLanes="1"'
-        f' speed="{LANE_SPEED_MPS:g}" shape="{" ".join(f"{x:.3f},{y:.3f}" for x, y in shape)}"/>'
-        for edge_id, start, end, shape in directions
-    ]
+    return f'    <node id="{node_id}" {numbers} type="priority"/>'
+
+
+def _place(road: BaseRoad, point: RoadPoint) -> str:
+    """Return a point's coordinates as netconvert reads them, with its height on a hilly road."""
+    text = f"{point.x_m:.3f},{point.y_m:.3f}"
+    if road.grades:
+        text += f",{height_m(road.grades, point.station_m):.3f}"
+    return text
+
+
+def _edges_text(road: BaseRoad, parts: Sequence[Sequence[RoadPoint]]) -> str:
+    """Return the plain edge file: one edge a part and direction, all along one centre line."""
+    nodes = ["west", *(f"joint_{index}" for index in range(len(parts) - 1)), "east"]
+    priority = f' priority="{_MAIN_PRIORITY}"' if road.cross_street_m else ""
+    edges = []
+    for direction, is_forward in ((FORWARD_EDGE, True), (BACKWARD_EDGE, False)):
+        for index, edge_id in enumerate(_edge_ids(direction, len(parts))):
+            ends = nodes[index : index + 2] if is_forward else nodes[index : index + 2][::-1]
+            points = parts[index] if is_forward else parts[index][::-1]
+            edges.append(
+                f'    <edge id="{edge_id}" from="{ends[0]}" to="{ends[1]}"'
+                f' numLanes="{road.num_lanes}"{priority} speed="{LANE_SPEED_MPS:g}"'
+                f' shape="{" ".join(_place(road, point) for point in points)}"/>'
+            )
+    edges += _side_street_elements(len(parts) - 1) if road.cross_street_m else []
     return _document("edges", edges)
+
+
+def _side_street_elements(num_joints: int) -> list[str]:
+    """Return the edges of the side streets, both ways, to the left and right of each joint."""
+    return [
+        f'    <edge id="side_{index}_{side}_{way}" from="{start}" to="{end}" numLanes="1"'
+        f' priority="{_SIDE_PRIORITY}" speed="{SIDE_STREET_SPEED_MPS:g}"/>'
+        for index in range(num_joints)
+        for side in ("left", "right")
+        for way, start, end in (
+            ("in", f"side_{index}_{side}", f"joint_{index}"),
+            ("out", f"joint_{index}", f"side_{index}_{side}"),
+        )
+    ]
 
 
 def _document(root: str, lines: Sequence[str]) -> str:
@@ -166,14 +171,18 @@ def _document(root: str, lines: Sequence[str]) -> str:
     return "\n".join([head, f"<{root}>", *lines, f"</{root}>"]) + "\n"
 
 
-def _network_text(plain: Path) -> str:
-    """Run netconvert on the plain files and return the network without its dated comment."""
+def _network_text(plain: Path, *, has_joints: bool) -> str:
+    """Run netconvert on the plain files and return the network without its dated comment.
+
+    Nothing slows a convoy in a joint: netconvert's limit on the speed of turns is switched off.
+    """
     netconvert = Path(sumo.SUMO_HOME) / "bin" / "netconvert"
     output = plain / "converted.net.xml"
     command = [
         *(str(netconvert), "--node-files", "road.nod.xml", "--edge-files", "road.edg.xml"),
         *("--output-file", output.name, "--no-turnarounds", "true", "--precision", "3"),
         *("--offset.disable-normalization", "true"),
+        *(("--junctions.limit-turn-speed", "-1") if has_joints else ()),
     ]
     try:
         result = subprocess.run(command, cwd=plain, capture_output=True, text=True, check=False)
@@ -189,20 +198,23 @@ def _network_text(plain: Path) -> str:
     return re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
 
 
-def _default_convoy() -> list[PlacedVehicle]:
-    """Return the ego and four peers at their equilibrium gaps, at 20 m/s."""
+def _default_convoy(road: BaseRoad) -> list[PlacedVehicle]:
+    """Return the ego and four peers at their equilibrium gaps."""
+    speed_mps = road.speed_mps
     position_m = DEFAULT_EGO_POSITION_M
-    cars = [PlacedVehicle(vehicle_id_of_rank(0), ego_type(), position_m, DEFAULT_SPEED_MPS)]
-    gap_m = DEFAULT_EGO_GAP_M
+    cars = [PlacedVehicle(vehicle_id_of_rank(0), ego_type(), position_m, speed_mps)]
+    gap_m = 2.0 + speed_mps
     for rank in range(1, DEFAULT_NUM_PEERS + 1):
-        kind = _default_peer_type(rank)
+        kind = _default_peer_type(rank, speed_mps)
         position_m += gap_m + CAR_LENGTH_M
-        cars.append(PlacedVehicle(vehicle_id_of_rank(rank), kind, position_m, DEFAULT_SPEED_MPS))
-        gap_m = kind.min_gap_m + kind.tau_s * DEFAULT_SPEED_MPS
+        profile = road.speed_profile if rank == DEFAULT_NUM_PEERS else ()
+        car_id = vehicle_id_of_rank(rank)
+        cars.append(PlacedVehicle(car_id, kind, position_m, speed_mps, speed_profile=profile))
+        gap_m = kind.min_gap_m + kind.tau_s * speed_mps
     return cars
 
 
-def _default_peer_type(rank: int) -> VehicleType:
+def _default_peer_type(rank: int, speed_mps: float) -> VehicleType:
     """Return the type of one peer of the default convoy; followers can catch up by 20 %."""
     is_leader = rank == DEFAULT_NUM_PEERS
     return VehicleType(
@@ -213,7 +225,7 @@ def _default_peer_type(rank: int) -> VehicleType:
         sigma=0.2,
         tau_s=1.0,
         min_gap_m=PEER_MIN_GAP_M,
-        max_speed_mps=DEFAULT_SPEED_MPS * (1.0 if is_leader else 1.2),
+        max_speed_mps=speed_mps * (1.0 if is_leader else 1.2),
     )
 
 
@@ -226,10 +238,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         default=SCENARIOS_FOLDER,
         help="Folder that gets one subfolder per base (default: ml/scenarios).",
     )
+    parser.add_argument(
+        "--pictures", type=Path, metavar="DIR", help="Also draw each base into this folder."
+    )
     add_debug_flag(parser)
     arguments = parser.parse_args(argv)
     for name in BASES:
         build_base(name, arguments.output_dir / name)
+        if arguments.pictures is not None:
+            arguments.pictures.mkdir(parents=True, exist_ok=True)
+            write_picture(arguments.output_dir / name, arguments.pictures / f"{name}.svg")
 
 
 if __name__ == "__main__":

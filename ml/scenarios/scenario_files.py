@@ -1,8 +1,7 @@
 """The text of a scenario's files: vehicles and their types, and SUMO's configuration.
 
 Pure functions: they return text and touch no file. Positions are lane positions of the front
-bumper, SUMO's reference point; one edge holds the whole route, so a lane position is also the
-position along the convoy's path.
+bumper, SUMO's reference point.
 
 Source: SUMO documentation, "Definition of Vehicles, Vehicle Types, and Routes" (attribute names
 and units) and "sumo" (sections of a configuration file).
@@ -27,6 +26,12 @@ PEER_EMERGENCY_DECEL_MPS2 = 9.0
 SCENARIO_CONFIGURATION = "scenario.sumocfg"
 NETWORK_FILE = "network.net.xml"
 ROUTE_FILE = "vehicles.rou.xml"
+
+SPEED_PROFILE_KEY = "roadsense.speed_profile"
+"""Parameter of the leader's vehicle element: points `time_s:speed_mps`, separated by spaces."""
+
+SpeedProfile = tuple[tuple[float, float], ...]
+"""Points (time since the start [s], speed [m/s]); linear between them, the last one is held."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +70,16 @@ class PlacedVehicle:
         vehicle_type: The car's own type.
         position_m: Lane position of the front bumper [m].
         speed_mps: Speed at departure [m/s].
+        edge_index: Index of the edge of the convoy's route on which the car stands.
+        speed_profile: What a scripted leader drives; empty for everyone else.
     """
 
     vehicle_id: str
     vehicle_type: VehicleType
     position_m: float
     speed_mps: float
+    edge_index: int = 0
+    speed_profile: SpeedProfile = ()
 
 
 def vehicle_id_of_rank(rank: int) -> str:
@@ -96,22 +105,38 @@ def ego_type() -> VehicleType:
     )
 
 
-def route_file_text(vehicles: Sequence[PlacedVehicle], edge_id: str) -> str:
-    """Return the route file of a convoy: one type a car, one route, all departing at 0.
+def route_file_text(vehicles: Sequence[PlacedVehicle], *edge_ids: str) -> str:
+    """Return the route file of a convoy: one type a car, all departing at 0.
+
+    A car's route begins at its own edge and ends with the road.
 
     Args:
         vehicles: The cars, the ego first and the leader last.
-        edge_id: The edge that the whole convoy drives on.
+        edge_ids: The edges that the convoy drives on, in order.
 
     Returns:
         The file's text.
     """
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', "<routes>"]
     lines += [_type_element(vehicle.vehicle_type) for vehicle in vehicles]
-    lines.append(f'    <route id="convoy" edges="{edge_id}"/>')
-    lines += [_vehicle_element(vehicle) for vehicle in vehicles]
+    first_edges = sorted({0, *(vehicle.edge_index for vehicle in vehicles)})
+    lines += [
+        f'    <route id="{_route_id(index)}" edges="{" ".join(edge_ids[index:])}"/>'
+        for index in first_edges
+    ]
+    for vehicle in vehicles:
+        lines += _vehicle_element(vehicle)
     lines.append("</routes>")
     return "\n".join(lines) + "\n"
+
+
+def speed_profile_text(profile: SpeedProfile) -> str:
+    """Return a speed profile as the route file names it.
+
+    >>> speed_profile_text(((0.0, 13.9), (8.0, 13.9), (14.2, 0.0)))
+    '0:13.9 8:13.9 14.2:0'
+    """
+    return " ".join(f"{time_s:.10g}:{speed_mps:.10g}" for time_s, speed_mps in profile)
 
 
 def configuration_text(network_path: str, route_path: str = ROUTE_FILE) -> str:
@@ -156,14 +181,28 @@ def _type_element(kind: VehicleType) -> str:
     return f'    <vType id="{kind.type_id}" carFollowModel="Krauss" {attributes}/>'
 
 
-def _vehicle_element(vehicle: PlacedVehicle) -> str:
-    """Return the vehicle element of one car.
+def _route_id(edge_index: int) -> str:
+    """Return the name of the route that begins at an edge of the convoy's route."""
+    return f"convoy_{edge_index}" if edge_index else "convoy"
+
+
+def _vehicle_element(vehicle: PlacedVehicle) -> list[str]:
+    """Return the lines of the vehicle element of one car.
 
     A multiplied density may put a car closer than SUMO's own model would, so SUMO's check of the
     gap at insertion, which would silently delay the car, is switched off.
     """
-    return (
+    start = (
         f'    <vehicle id="{vehicle.vehicle_id}" type="{vehicle.vehicle_type.type_id}"'
-        f' route="convoy" depart="0" departLane="0" departPos="{vehicle.position_m:.3f}"'
-        f' departSpeed="{round(vehicle.speed_mps, 6)}" insertionChecks="none"/>'
+        f' route="{_route_id(vehicle.edge_index)}" depart="0" departLane="0"'
+        f' departPos="{vehicle.position_m:.3f}"'
+        f' departSpeed="{round(vehicle.speed_mps, 6)}" insertionChecks="none"'
     )
+    if not vehicle.speed_profile:
+        return [f"{start}/>"]
+    profile = speed_profile_text(vehicle.speed_profile)
+    return [
+        f"{start}>",
+        f'        <param key="{SPEED_PROFILE_KEY}" value="{profile}"/>',
+        "    </vehicle>",
+    ]

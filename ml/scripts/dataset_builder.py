@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,8 +32,15 @@ from ml.scenarios.scenario_files import (
     configuration_text,
     route_file_text,
 )
-from ml.scripts.base_scenario import BaseScenario, recorded_path
-from ml.scripts.scenario_check import DUPLICATE, OFF_ROAD, REJECTION_REASONS, find_fault
+from ml.scripts.base_scenario import BaseScenario, recorded_path, trainable
+from ml.scripts.convoy_placement import ego_finds_its_place, path_position_m, put_on_path
+from ml.scripts.scenario_check import (
+    DUPLICATE,
+    OFF_FIRST_EDGE,
+    OFF_ROAD,
+    REJECTION_REASONS,
+    find_fault,
+)
 from ml.scripts.scenario_draws import (
     AugmentationRanges,
     ScenarioDraw,
@@ -43,7 +50,7 @@ from ml.scripts.scenario_draws import (
 )
 from ml.seeding import indexed_generator
 
-GENERATOR_VERSION = "1"
+GENERATOR_VERSION = "2"
 SPLITS = (TRAIN, EVAL)
 MAX_ATTEMPTS = 20
 EPISODE_DURATION_S = 52.0
@@ -115,6 +122,7 @@ class _DatasetBuilder:
         self._request = request
         self._folder = folder
         self._bases = {base.name: base for base in request.bases}
+        self._bases_of = {TRAIN: trainable(self._bases), EVAL: self._bases}
         self._connection = SumoConnection()
         self._hashes: set[str] = set()
         self._rejected = {split: Counter[str]() for split in SPLITS}
@@ -153,12 +161,12 @@ class _DatasetBuilder:
     ) -> dict[str, Any]:
         """Draw a scenario until one holds; each attempt has its own place in the seed tree."""
         request = self._request
+        settings = {name: base.settings for name, base in self._bases_of[split].items()}
         for attempt in range(MAX_ATTEMPTS):
             generator = indexed_generator(request.seed, SPLITS.index(split), index, attempt)
-            draw = draw_scenario(generator, num_peers, tuple(self._bases), request.ranges)
+            draw = draw_scenario(generator, num_peers, settings, request.ranges)
             name = f"{split}/{scenario_id}/{SCENARIO_CONFIGURATION}"
-            vehicles = place_convoy(draw)
-            fault = self._write_and_try(draw, vehicles, self._folder / name)
+            fault = self._write_and_try(draw, self._folder / name)
             if fault is None:
                 content_hash = scenario_content_hash(self._folder / name)
                 self._hashes.add(content_hash)
@@ -174,22 +182,28 @@ class _DatasetBuilder:
             f"this split: {dict(self._rejected[split])}. Try another --base_dir or --seed."
         )
 
-    def _write_and_try(
-        self, draw: ScenarioDraw, vehicles: Sequence[PlacedVehicle], sumocfg: Path
-    ) -> str | None:
+    def _write_and_try(self, draw: ScenarioDraw, sumocfg: Path) -> str | None:
         """Write a scenario's files and return why it must be drawn again, or None."""
         base = self._bases[draw.base]
-        end_m = vehicles[-1].position_m + self._request.ranges.top_speed_mps() * EPISODE_DURATION_S
-        if end_m > base.lane_length_m:
+        vehicles = put_on_path(place_convoy(draw), base.path)
+        if vehicles is None or not self._has_road_ahead(base, vehicles[-1]):
             return OFF_ROAD
+        if not ego_finds_its_place(vehicles, base.path):
+            return OFF_FIRST_EDGE
         sumocfg.parent.mkdir(parents=True, exist_ok=True)
         configuration = configuration_text(f"../../networks/{base.name}.net.xml")
         sumocfg.write_text(configuration, encoding="utf-8")
-        routes = route_file_text(vehicles, base.edge_id)
+        routes = route_file_text(vehicles, *base.path.edges)
         (sumocfg.parent / ROUTE_FILE).write_text(routes, encoding="utf-8")
         if scenario_content_hash(sumocfg) in self._hashes:
             return DUPLICATE
-        return find_fault(self._connection, read_scenario_files(sumocfg), vehicles, base.lane_id)
+        return find_fault(self._connection, read_scenario_files(sumocfg), vehicles, base.path)
+
+    def _has_road_ahead(self, base: BaseScenario, leader: PlacedVehicle) -> bool:
+        """Return whether the road lasts for an episode at the base's top speed."""
+        top_speed_mps = self._request.ranges.on_base(base.settings).top_speed_mps()
+        end_m = path_position_m(leader, base.path) + top_speed_mps * EPISODE_DURATION_S
+        return end_m <= base.path.length_m
 
     def _manifest(self) -> dict[str, Any]:
         """Return the dataset's manifest."""

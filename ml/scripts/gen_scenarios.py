@@ -18,7 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ml.command_line import OneLineArgumentParser, add_debug_flag, integer_in, run_command
 from ml.envs.scenario_manager import EVAL, TRAIN
 from ml.errors import ScenarioError
-from ml.scripts.base_scenario import find_input, load_bases
+from ml.scripts.base_scenario import find_input, load_bases, trainable
+from ml.scripts.convoy_placement import check_road
 from ml.scripts.dataset_builder import SPLITS, DatasetRequest, build_dataset
 from ml.scripts.scenario_draws import AugmentationRanges
 from ml.seeding import MAX_MASTER_SEED
@@ -88,9 +89,12 @@ def request_from(arguments: argparse.Namespace) -> DatasetRequest:
     output_dir = Path(arguments.output_dir)
     _check_output_dir(output_dir)
     folders = [find_input(name, "--base_dir") for name in arguments.base_dir]
-    fastest_mps = ranges.top_speed_mps() * ranges.follower_max_speed_factor[1]
+    bases = load_bases(folders)
+    for base in bases:
+        check_road(base, ranges)
+    trainable({base.name: base for base in bases})
     return DatasetRequest(
-        bases=tuple(load_bases(folders, fastest_mps)),
+        bases=tuple(bases),
         output_dir=output_dir,
         seed=arguments.seed,
         counts={TRAIN: arguments.train_count, EVAL: arguments.eval_count},

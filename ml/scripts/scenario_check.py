@@ -6,26 +6,30 @@ import itertools
 from collections.abc import Sequence
 
 from ml.envs.sumo_connection import ScenarioFiles, SumoConnection
+from ml.scenarios.road_path import RoadPath
 from ml.scenarios.scenario_files import CAR_LENGTH_M, PlacedVehicle
 
 CHECKED_STEPS = 50
 POSITION_TOLERANCE_M = 0.01
 _SUMO_SEED = 1
+_NO_LANE_CHANGES = 0
+"""The convoy keeps its lane, as in an episode."""
 
 MISSING = "vehicle_missing"
 MISPLACED = "vehicle_not_at_its_position"
 OUT_OF_ORDER = "out_of_order"
 CONTACT = "contact"
 OFF_ROAD = "does_not_fit_the_road"
+OFF_FIRST_EDGE = "ego_does_not_fit_the_first_edge"
 DUPLICATE = "duplicate"
-REJECTION_REASONS = (OFF_ROAD, DUPLICATE, MISSING, MISPLACED, OUT_OF_ORDER, CONTACT)
+REJECTION_REASONS = (OFF_ROAD, OFF_FIRST_EDGE, DUPLICATE, MISSING, MISPLACED, OUT_OF_ORDER, CONTACT)
 
 
 def find_fault(
     connection: SumoConnection,
     files: ScenarioFiles,
     vehicles: Sequence[PlacedVehicle],
-    lane_id: str,
+    path: RoadPath,
 ) -> str | None:
     """Load a scenario, insert its cars and drive for ``CHECKED_STEPS`` steps.
 
@@ -33,7 +37,7 @@ def find_fault(
         connection: The simulator.
         files: The scenario's files.
         vehicles: The cars the scenario must show, from the ego to the leader.
-        lane_id: The lane that all of them must be on.
+        path: The lanes that all of them must be on.
 
     Returns:
         The first reason to reject the scenario, or None when it holds.
@@ -43,28 +47,33 @@ def find_fault(
     """
     connection.load(files, _SUMO_SEED)
     connection.step()
-    fault = _fault_on_the_road(connection, vehicles, lane_id)
-    if fault is None and not _are_at_their_positions(connection, vehicles):
+    for vehicle_id in connection.vehicle_ids():
+        connection.vehicle.setLaneChangeMode(vehicle_id, _NO_LANE_CHANGES)
+    fault = _fault_on_the_road(connection, vehicles, path)
+    if fault is None and not _are_at_their_positions(connection, vehicles, path):
         fault = MISPLACED
     step = 0
     while fault is None and step < CHECKED_STEPS:
         connection.step()
-        fault = _fault_on_the_road(connection, vehicles, lane_id)
+        fault = _fault_on_the_road(connection, vehicles, path)
         step += 1
     return fault
 
 
 def _fault_on_the_road(
-    connection: SumoConnection, vehicles: Sequence[PlacedVehicle], lane_id: str
+    connection: SumoConnection, vehicles: Sequence[PlacedVehicle], path: RoadPath
 ) -> str | None:
     """Return what is wrong now: a car missing, the order changed, or bumpers touching."""
     ids = [vehicle.vehicle_id for vehicle in vehicles]
     if sorted(connection.vehicle_ids()) != sorted(ids):
         return MISSING
-    if any(connection.vehicle.getLaneID(vehicle_id) != lane_id for vehicle_id in ids):
-        return MISPLACED
-    positions_m = [connection.vehicle.getLanePosition(vehicle_id) for vehicle_id in ids]
-    return fault_of_positions(positions_m)
+    vehicle = connection.vehicle
+    places = [
+        path.path_position_m(vehicle.getLaneID(vehicle_id), vehicle.getLanePosition(vehicle_id))
+        for vehicle_id in ids
+    ]
+    positions_m = [position_m for position_m in places if position_m is not None]
+    return MISPLACED if len(positions_m) < len(ids) else fault_of_positions(positions_m)
 
 
 def fault_of_positions(positions_m: Sequence[float]) -> str | None:
@@ -86,10 +95,13 @@ def fault_of_positions(positions_m: Sequence[float]) -> str | None:
     return None
 
 
-def _are_at_their_positions(connection: SumoConnection, vehicles: Sequence[PlacedVehicle]) -> bool:
-    """Return whether every car stands where its scenario puts it."""
+def _are_at_their_positions(
+    connection: SumoConnection, vehicles: Sequence[PlacedVehicle], path: RoadPath
+) -> bool:
+    """Return whether every car stands on the edge and at the place where its scenario puts it."""
     return all(
-        abs(connection.vehicle.getLanePosition(car.vehicle_id) - car.position_m)
+        connection.vehicle.getLaneID(car.vehicle_id) == f"{path.edges[car.edge_index]}_0"
+        and abs(connection.vehicle.getLanePosition(car.vehicle_id) - car.position_m)
         <= POSITION_TOLERANCE_M
         for car in vehicles
     )

@@ -7,22 +7,25 @@ and the file agree to the last digit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from ml.scenarios.base_settings import BaseSettings
 from ml.scenarios.scenario_files import (
     CAR_LENGTH_M,
     PEER_ACCEL_MPS2,
     PEER_EMERGENCY_DECEL_MPS2,
     PEER_MIN_GAP_M,
     PlacedVehicle,
+    SpeedProfile,
     VehicleType,
     ego_type,
     vehicle_id_of_rank,
 )
+from ml.scripts.leader_profile import draw_speed_profile
 from ml.seeding import indexed_generator
 
 Range = tuple[float, float]
@@ -53,7 +56,8 @@ class AugmentationRanges:
         tau: Desired headway of each peer [s].
         spawn_jitter_s: Delay of each peer, turned into distance to the car ahead [s].
         traffic_density_multiplier: All gaps are divided by it; one for each scenario.
-        convoy_speed_mps: Speed of the convoy before speedFactor [m/s].
+        convoy_speed_mps: Speed of the convoy before speedFactor, on a base without one of its
+            own [m/s].
         slow_convoy_speed_mps: The same in the share of slow scenarios [m/s].
         slow_share: Probability that a scenario is slow.
         parked_below_mps: A slow convoy with peers stands still below this speed [m/s].
@@ -74,13 +78,18 @@ class AugmentationRanges:
     follower_max_speed_factor: Range = (1.1, 1.3)
     num_peers: tuple[int, int] = (0, 8)
 
+    def on_base(self, settings: BaseSettings) -> AugmentationRanges:
+        """Return the ranges with the base's own convoy speeds."""
+        return replace(self, convoy_speed_mps=settings.convoy_speed_mps)
+
     def top_speed_mps(self) -> float:
         """Return the highest speed a convoy can have [m/s].
 
         >>> AugmentationRanges().top_speed_mps()
         36.0
         """
-        return self.convoy_speed_mps[1] * self.speedFactor[1]
+        fastest_mps = max(self.convoy_speed_mps[1], self.slow_convoy_speed_mps[1])
+        return fastest_mps * self.speedFactor[1]
 
 
 @dataclass(frozen=True)
@@ -104,6 +113,7 @@ class ScenarioDraw:
         speedFactor: The leader's.
         traffic_density_multiplier: Divides all gaps.
         peers: The peers' draws, from the one ahead of the ego to the leader.
+        speed_profile: What a scripted leader drives; empty for a constant speed.
     """
 
     base: str
@@ -111,6 +121,7 @@ class ScenarioDraw:
     speedFactor: float  # noqa: N815 - SUMO's own name
     traffic_density_multiplier: float
     peers: tuple[PeerDraw, ...]
+    speed_profile: SpeedProfile = ()
 
     @property
     def depart_speed_mps(self) -> float:
@@ -121,6 +132,7 @@ class ScenarioDraw:
         """Return the draws as the manifest lists them, the peers by vehicle id."""
         values = asdict(self)
         peers = values.pop("peers")
+        values["speed_profile"] = [list(point) for point in self.speed_profile] or None
         by_id = {vehicle_id_of_rank(rank): peer for rank, peer in enumerate(peers, start=1)}
         return {**values, "num_peers": len(peers), "peers": by_id}
 
@@ -153,7 +165,7 @@ def peer_counts(seed: int, split_index: int, count: int, ranges: AugmentationRan
 def draw_scenario(
     generator: np.random.Generator,
     num_peers: int,
-    base_names: Sequence[str],
+    bases: Mapping[str, BaseSettings],
     ranges: AugmentationRanges,
 ) -> ScenarioDraw:
     """Draw one scenario.
@@ -161,21 +173,30 @@ def draw_scenario(
     Args:
         generator: The scenario's own generator.
         num_peers: Number of peers, settled before.
-        base_names: The bases to choose from.
-        ranges: The range of every value.
+        bases: The bases to choose from, by name.
+        ranges: The range of every value but the speed, which is the base's.
 
     Returns:
         The draws, rounded as they are written.
     """
-    base = base_names[int(generator.integers(len(base_names)))]
-    speed_mps = _draw_convoy_speed(generator, num_peers, ranges)
-    return ScenarioDraw(
+    base = list(bases)[int(generator.integers(len(bases)))]
+    is_slow = generator.random() < ranges.slow_share
+    draw = ScenarioDraw(
         base=base,
-        convoy_speed_mps=speed_mps,
+        convoy_speed_mps=(
+            _draw_slow_speed(generator, num_peers, ranges)
+            if is_slow
+            else _draw(generator, ranges.on_base(bases[base]).convoy_speed_mps)
+        ),
         speedFactor=_draw(generator, ranges.speedFactor),
         traffic_density_multiplier=_draw(generator, ranges.traffic_density_multiplier),
         peers=tuple(_draw_peer(generator, ranges) for _ in range(num_peers)),
     )
+    profile = bases[base].leader_profile
+    if profile is None or is_slow or num_peers == 0:
+        return draw
+    drawn = draw_speed_profile(generator, draw.depart_speed_mps, profile)
+    return replace(draw, speed_profile=drawn)
 
 
 def _draw(generator: np.random.Generator, bounds: Range) -> float:
@@ -183,13 +204,10 @@ def _draw(generator: np.random.Generator, bounds: Range) -> float:
     return round(float(generator.uniform(*bounds)), _DECIMALS)
 
 
-def _draw_convoy_speed(
+def _draw_slow_speed(
     generator: np.random.Generator, num_peers: int, ranges: AugmentationRanges
 ) -> float:
-    """Draw the convoy's speed; a lone ego is never parked, since nothing could happen to it."""
-    is_slow = generator.random() < ranges.slow_share
-    if not is_slow:
-        return _draw(generator, ranges.convoy_speed_mps)
+    """Draw a slow convoy's speed; a lone ego is never parked, since nothing could happen to it."""
     slowest, fastest = ranges.slow_convoy_speed_mps
     if num_peers == 0:
         return _draw(generator, (max(slowest, ranges.parked_below_mps), fastest))
@@ -220,7 +238,7 @@ def place_convoy(draw: ScenarioDraw) -> list[PlacedVehicle]:
         draw: The scenario's draws.
 
     Returns:
-        The cars from the ego to the leader, positions rounded to 1 mm.
+        The cars from the ego to the leader, at path positions rounded to 1 mm.
     """
     speed_mps = draw.depart_speed_mps
     density = draw.traffic_density_multiplier
@@ -233,6 +251,8 @@ def place_convoy(draw: ScenarioDraw) -> list[PlacedVehicle]:
         kind = _peer_type(draw, rank)
         cars.append(PlacedVehicle(vehicle_id_of_rank(rank), kind, round(position_m, 3), speed_mps))
         gap_m = (PEER_MIN_GAP_M + (peer.tau + peer.spawn_jitter_s) * speed_mps) / density
+    if draw.peers:
+        cars[-1] = replace(cars[-1], speed_profile=draw.speed_profile)
     return cars
 
 

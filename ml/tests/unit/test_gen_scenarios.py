@@ -10,10 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.errors import ScenarioError
-from ml.scenarios.build_bases import BASES, RoadElement, centre_line
-from ml.scenarios.scenario_files import configuration_text, route_file_text
+from ml.scenarios.alignment import RoadElement, centre_line, height_m, split_at
+from ml.scenarios.base_roads import BASES
+from ml.scenarios.base_settings import BaseSettings, LeaderProfileRanges, read_base_settings
+from ml.scenarios.road_path import PathLane, RoadPath, read_road_path
+from ml.scenarios.scenario_files import (
+    PlacedVehicle,
+    configuration_text,
+    ego_type,
+    route_file_text,
+)
 from ml.scripts import gen_scenarios
 from ml.scripts.base_scenario import find_input, load_bases
+from ml.scripts.convoy_placement import check_road, ego_finds_its_place, put_on_path
+from ml.scripts.leader_profile import draw_speed_profile
 from ml.scripts.scenario_check import fault_of_positions
 from ml.scripts.scenario_draws import (
     AugmentationRanges,
@@ -115,7 +125,7 @@ def test_ego_type_is_fixed_and_peers_have_their_own():
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), num_peers=st.integers(0, 8))
 def test_every_draw_lies_in_its_range_and_no_cars_overlap(seed, num_peers):
-    draw = draw_scenario(np.random.default_rng(seed), num_peers, ["base"], RANGES)
+    draw = draw_scenario(np.random.default_rng(seed), num_peers, {"base": BaseSettings()}, RANGES)
     assert 0.8 <= draw.speedFactor <= 1.2
     assert 0.7 <= draw.traffic_density_multiplier <= 1.3
     assert draw.convoy_speed_mps == 0.0 or 0.5 <= draw.convoy_speed_mps <= 30.0
@@ -132,15 +142,24 @@ def test_every_draw_lies_in_its_range_and_no_cars_overlap(seed, num_peers):
 def test_a_tenth_of_the_scenarios_is_slow():
     # 4,000 draws at 0.1: mean 400, standard deviation sqrt(4000 x 0.1 x 0.9) = 19; five of them.
     generator = np.random.default_rng(3)
-    speeds = [draw_scenario(generator, 1, ["b"], RANGES).convoy_speed_mps for _ in range(4_000)]
+    speeds = [
+        draw_scenario(generator, 1, {"b": BaseSettings()}, RANGES).convoy_speed_mps
+        for _ in range(4_000)
+    ]
     assert abs(sum(speed < 6.0 for speed in speeds) - 400) < 95
 
 
 def test_slow_draws_below_the_parking_speed_stand_still_unless_the_ego_is_alone():
     generator = np.random.default_rng(3)
     ranges = replace(RANGES, slow_share=1.0, slow_convoy_speed_mps=(0.0, 0.6))
-    with_peer = {draw_scenario(generator, 1, ["b"], ranges).convoy_speed_mps for _ in range(40)}
-    alone = {draw_scenario(generator, 0, ["b"], ranges).convoy_speed_mps for _ in range(40)}
+    with_peer = {
+        draw_scenario(generator, 1, {"b": BaseSettings()}, ranges).convoy_speed_mps
+        for _ in range(40)
+    }
+    alone = {
+        draw_scenario(generator, 0, {"b": BaseSettings()}, ranges).convoy_speed_mps
+        for _ in range(40)
+    }
     assert 0.0 in with_peer
     assert min(with_peer - {0.0}) >= 0.5
     assert min(alone) >= 0.5
@@ -148,7 +167,10 @@ def test_slow_draws_below_the_parking_speed_stand_still_unless_the_ego_is_alone(
 
 def test_scenarios_spread_over_all_bases():
     generator = np.random.default_rng(3)
-    bases = {draw_scenario(generator, 0, ["a", "b", "c"], RANGES).base for _ in range(60)}
+    bases = {
+        draw_scenario(generator, 0, dict.fromkeys("abc", BaseSettings()), RANGES).base
+        for _ in range(60)
+    }
     assert bases == {"a", "b", "c"}
 
 
@@ -239,14 +261,29 @@ def test_arcs_are_cut_into_chords_of_20_m_at_most():
     assert max(map(math.dist, points, points[1:] + points[-1:])) <= 20.0
 
 
-@pytest.mark.parametrize("name", sorted(BASES))
-def test_bases_are_at_least_5_km_long_with_radii_of_at_least_400_m(name):
-    assert sum(element.length_m for element in BASES[name]) >= 5_000.0
-    assert min(abs(element.radius_m) for element in BASES[name]) >= 400.0
-
-
 def test_test_track_is_straight():
-    assert all(math.isinf(element.radius_m) for element in BASES["base_test_track"])
+    assert all(math.isinf(element.radius_m) for element in BASES["base_test_track"].elements)
+
+
+def test_tight_arcs_turn_by_at_most_5_degrees_from_point_to_point():
+    # 45 m x 180 degrees: 36 parts of 5 degrees.
+    assert len(centre_line([RoadElement(45.0 * math.pi, -45.0)])) == 37
+
+
+def test_cut_road_keeps_its_radii_and_its_length():
+    parts = split_at([RoadElement(100.0), RoadElement(50.0, 60.0)], [40.0, 120.0])
+    assert [[(e.length_m, e.radius_m) for e in part] for part in parts] == [
+        [(40.0, math.inf)],
+        [(60.0, math.inf), (20.0, 60.0)],
+        [(30.0, 60.0)],
+    ]
+
+
+def test_height_is_the_integral_of_the_grade():
+    # From 0 to 4 % over 100 m: 2 m; 50 m at 4 %: 2 m; from 4 to -4 % over 80 m: 0.
+    grades = [(0.0, 0.0), (100.0, 0.04), (150.0, 0.04), (230.0, -0.04)]
+    heights = [height_m(grades, station_m) for station_m in (50.0, 100.0, 150.0, 190.0, 230.0)]
+    assert heights == pytest.approx([0.5, 2.0, 4.0, 4.8, 4.0])
 
 
 # --- Faults -----------------------------------------------------------------------------------
@@ -270,24 +307,29 @@ def test_fault_of_a_row_of_cars(positions_m, fault):
 # --- Base folders -----------------------------------------------------------------------------
 
 NETWORK = (
-    '<net><edge id="main"><lane id="main_0" index="0" speed="{speed}" length="6000.0" '
+    '<net><edge id="main"><lane id="main_0" index="0" speed="{speed}" length="{length}" '
     'shape="0,0 6000,0"/></edge></net>'
 )
 ROUTES = '<routes><vehicle id="V001" depart="0"><route edges="{edges}"/></vehicle></routes>'
 
 
-def make_base(folder: Path, speed="50", edges="main", network=NETWORK, routes=ROUTES) -> Path:
+def make_base(
+    folder: Path, *, speed="50", length="6000.0", edges="main", network=NETWORK, routes=ROUTES
+) -> Path:
     folder.mkdir()
-    (folder / "network.net.xml").write_text(network.replace("{speed}", speed))
+    text = network.replace("{speed}", speed).replace("{length}", length)
+    (folder / "network.net.xml").write_text(text)
     (folder / "vehicles.rou.xml").write_text(routes.replace("{edges}", edges))
     (folder / "scenario.sumocfg").write_text(configuration_text("network.net.xml"))
     return folder
 
 
 def test_base_is_read_with_its_edge_and_length(tmp_path):
-    (base,) = load_bases([make_base(tmp_path / "road")], 46.8)
-    assert (base.name, base.edge_id, base.lane_id) == ("road", "main", "main_0")
-    assert (base.lane_length_m, base.lane_speed_mps) == (6000.0, 50.0)
+    (base,) = load_bases([make_base(tmp_path / "road")])
+    assert (base.name, base.path.edges) == ("road", ("main",))
+    (lane,) = base.path.lanes
+    assert (lane.lane_id, lane.length_m, lane.speed_mps) == ("main_0", 6000.0, 50.0)
+    assert base.settings == BaseSettings()
 
 
 @pytest.mark.parametrize("name", ["scenario.sumocfg", "network.net.xml", "vehicles.rou.xml"])
@@ -295,24 +337,27 @@ def test_base_without_one_of_its_files_is_refused(tmp_path, name):
     folder = make_base(tmp_path / "road")
     (folder / name).unlink()
     with pytest.raises(ScenarioError, match=f"Got no {name}"):
-        load_bases([folder], 46.8)
+        load_bases([folder])
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"speed": "13.9"}, "at least 46.8 m/s.*Got 13.9"),
-        ({"edges": "main other"}, "must be one edge. Got 'main other'"),
-        ({"edges": "elsewhere"}, "edge 'elsewhere' .* must exist and have one lane. Got 0"),
+        ({"speed": "13.9"}, "lane main_0 .* at least 46.8 m/s.*Got 13.9"),
+        ({"length": "93"}, "lane main_0 .* at least 94 m, .*Got 93. Make"),
+        ({"edges": "main other"}, "lane 0 of edge 'main' .* must lead to lane 0 of 'other'"),
+        ({"edges": "main main"}, "must pass each edge once. Got 'main main'"),
+        ({"edges": ""}, "must be one edge or more. Got ''"),
+        ({"edges": "elsewhere"}, "edge 'elsewhere' .* must exist and have a lane 'elsewhere_0'"),
         ({"routes": "<routes/>"}, "must hold a vehicle 'V001'"),
         ({"routes": "<routes"}, "vehicles.rou.xml must be well-formed XML"),
         ({"network": "<net"}, "network.net.xml must be well-formed XML"),
-        ({"speed": "fast"}, "must have a length and a speed"),
+        ({"speed": "fast"}, "must have a length, a speed"),
     ],
 )
 def test_unsuitable_base_is_refused_in_one_line(tmp_path, change, message):
     with pytest.raises(ScenarioError, match=message) as caught:
-        load_bases([make_base(tmp_path / "road", **change)], 46.8)
+        check_road(load_bases([make_base(tmp_path / "road", **change)])[0], RANGES)
     assert "\n" not in str(caught.value)
 
 
@@ -320,12 +365,12 @@ def test_two_bases_with_one_name_are_refused(tmp_path):
     (tmp_path / "other").mkdir()
     folders = [make_base(tmp_path / "road"), make_base(tmp_path / "other" / "road")]
     with pytest.raises(ScenarioError, match=r"different names. Got 'road' 2 times"):
-        load_bases(folders, 46.8)
+        load_bases(folders)
 
 
 def test_base_whose_name_would_break_a_path_is_refused(tmp_path):
     with pytest.raises(ScenarioError, match=r"only letters, digits.*Got 'a & b'"):
-        load_bases([make_base(tmp_path / "a & b")], 46.8)
+        load_bases([make_base(tmp_path / "a & b")])
 
 
 def test_relative_input_falls_back_to_the_repository_root(tmp_path, monkeypatch):
@@ -336,6 +381,241 @@ def test_relative_input_falls_back_to_the_repository_root(tmp_path, monkeypatch)
 def test_input_that_is_nowhere_is_refused():
     with pytest.raises(ScenarioError, match=r"--base_dir must exist. Got 'no/such'"):
         find_input("no/such", "--base_dir")
+
+
+# --- Roads of several edges -------------------------------------------------------------------
+
+# Edge a is 100 m, the junction 10 m, edge b 50 m, the next junction 4 m, edge c 200 m: the edges
+# begin at path positions 0, 110 and 164, and the path is 364 m long.
+CHAIN = RoadPath(
+    ("a", "b", "c"),
+    (
+        PathLane("a_0", 0, 100.0, 50.0),
+        PathLane(":j_0_0", None, 10.0, 50.0),
+        PathLane("b_0", 1, 50.0, 50.0),
+        PathLane(":k_0_0", None, 4.0, 50.0),
+        PathLane("c_0", 2, 200.0, 50.0),
+    ),
+)
+
+
+def car(rank, position_m, speed_mps=10.0):
+    return PlacedVehicle(f"V{rank:03d}", ego_type(), position_m, speed_mps)
+
+
+def places(positions_m, path=CHAIN):
+    cars = [car(rank, position_m) for rank, position_m in enumerate(positions_m, start=1)]
+    placed = put_on_path(cars, path)
+    return placed and [(vehicle.edge_index, vehicle.position_m) for vehicle in placed]
+
+
+def test_path_position_counts_edges_and_junctions():
+    assert CHAIN.length_m == 364.0
+    assert CHAIN.path_position_m("c_0", 5.0) == 169.0
+    assert CHAIN.path_position_m(":j_0_0", 2.5) == 102.5
+    assert CHAIN.path_position_m("side_0", 1.0) is None
+
+
+def test_car_clear_of_junctions_stands_where_it_was_put():
+    # 130 is 20 m up edge b, 200 is 36 m up edge c.
+    assert places([30.0, 100.0, 130.0, 200.0]) == [(0, 30.0), (0, 100.0), (1, 20.0), (2, 36.0)]
+
+
+def test_car_in_a_junction_moves_beyond_it_and_those_ahead_with_it():
+    # 104 lies in the junction: to 110 + 4.6 = 114.6, 10.6 m on. 130 becomes 140.6, 30.6 m up b.
+    assert places([30.0, 104.0, 130.0]) == [(0, 30.0), (1, 4.6), (1, 30.6)]
+
+
+def test_car_within_its_length_beyond_a_junction_moves_on():
+    # 112 becomes 114.6. 158 + 2.6 = 160.6 lies in the second junction: to 168.6, 4.6 m up c.
+    # The next one, at 180, has moved by 10.6 m in all: 190.6, 26.6 m up c.
+    assert places([30.0, 112.0, 158.0, 180.0]) == [(0, 30.0), (1, 4.6), (2, 4.6), (2, 26.6)]
+
+
+def test_car_skips_an_edge_that_is_shorter_than_itself():
+    lanes = (*CHAIN.lanes[:2], PathLane("b_0", 1, 4.0, 50.0), *CHAIN.lanes[3:])
+    # Edge c begins at 100 + 10 + 4 + 4 = 118.
+    assert places([30.0, 104.0], RoadPath(CHAIN.edges, lanes)) == [(0, 30.0), (2, 4.6)]
+
+
+def test_convoy_longer_than_the_road_is_not_placed():
+    assert places([30.0, 365.0]) is None
+
+
+@pytest.mark.parametrize(
+    ("front_m", "speed_mps", "fits"),
+    [
+        # The ego's front is 4.5 + 2 + T v behind: at 10 m/s 26.5 m (T = 2) and 10.5 m (T = 0.4).
+        (31.5, 10.0, True),
+        (31.4, 10.0, False),
+        (110.6, 10.0, False),
+        (116.0, 30.0, True),  # 116 - 6.5 - 12 = 97.5, on edge a
+        (120.0, 30.0, False),  # 101.5, in the junction
+    ],
+)
+def test_ego_needs_its_place_on_the_first_edge(front_m, speed_mps, fits):
+    cars = put_on_path([car(1, 20.0, speed_mps), car(2, front_m, speed_mps)], CHAIN)
+    assert ego_finds_its_place(cars, CHAIN) is fits
+
+
+def test_routes_begin_at_each_cars_own_edge():
+    cars = put_on_path([car(1, 30.0), car(2, 104.0), car(3, 200.0)], CHAIN)
+    root = parse(route_file_text(cars, *CHAIN.edges))
+    routes = {route.get("id"): route.get("edges") for route in root.findall("route")}
+    assert routes == {"convoy": "a b c", "convoy_1": "b c", "convoy_2": "c"}
+    assert [element.get("route") for element in root.findall("vehicle")] == [
+        "convoy",
+        "convoy_1",
+        "convoy_2",
+    ]
+
+
+JUNCTION_NETWORK = """<net>
+<edge id=":j_0"><lane id=":j_0_0" speed="50" length="7" shape="100,0 107,0"/></edge>
+<edge id=":j_1"><lane id=":j_1_0" speed="20" length="3" shape="107,0 110,0,1"/></edge>
+<edge id="a"><lane id="a_0" speed="50" length="100" shape="0,0 100,0"/><lane id="a_1"/></edge>
+<edge id="b"><lane id="b_0" speed="50" length="50" shape="110,0,1 160,0,1"/></edge>
+<connection from="a" to="b" fromLane="1" toLane="0" via=":x_0_0"/>
+<connection from="a" to="b" fromLane="0" toLane="0" via=":j_0_0"/>
+<connection from=":j_0" to="b" fromLane="0" toLane="0" via=":j_1_0"/>
+<connection from=":j_1" to="b" fromLane="0" toLane="0"/>
+</net>"""
+
+
+def test_path_is_read_through_every_lane_of_a_junction(tmp_path):
+    network = tmp_path / "network.net.xml"
+    network.write_text(JUNCTION_NETWORK)
+    path = read_road_path(network, ["a", "b"])
+    assert [lane.lane_id for lane in path.lanes] == ["a_0", ":j_0_0", ":j_1_0", "b_0"]
+    assert [lane.edge_index for lane in path.lanes] == [0, None, None, 1]
+    assert path.length_m == 160.0
+    assert path.points() == [(0, 0, 0), (100, 0, 0), (107, 0, 0), (110, 0, 1), (160, 0, 1)]
+
+
+def test_slow_lane_in_a_junction_is_refused(tmp_path):
+    folder = make_base(tmp_path / "road", network=JUNCTION_NETWORK, edges="a b")
+    with pytest.raises(ScenarioError, match=r"lane :j_1_0 .* at least 46.8 m/s.* Got 20"):
+        check_road(load_bases([folder])[0], RANGES)
+
+
+# --- base.json --------------------------------------------------------------------------------
+
+
+def write_settings(folder, content):
+    (folder / "base.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_base_without_settings_has_the_speeds_of_base_and_may_be_trained_on(tmp_path):
+    settings = read_base_settings(tmp_path)
+    assert settings.convoy_speed_mps == RANGES.convoy_speed_mps == (6.0, 30.0)
+    assert (settings.held_out, settings.leader_profile) == (False, None)
+    assert settings.settings_hash is None
+
+
+def test_settings_are_read_as_they_are_written(tmp_path):
+    content = {"convoy_speed_mps": [5, 9], "held_out": True, "leader_profile": {"hold_s": [1, 2]}}
+    settings = read_base_settings(write_settings(tmp_path, content))
+    assert (settings.convoy_speed_mps, settings.held_out) == ((5.0, 9.0), True)
+    assert settings.leader_profile == LeaderProfileRanges(hold_s=(1.0, 2.0))
+    assert len(settings.settings_hash) == 64
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([], "must be a JSON object. Got \\[\\]"),
+        ({"heldout": True}, "Got 'heldout'. Did you mean 'held_out'?"),
+        ({"held_out": 1}, "held_out in .* must be true or false. Got 1"),
+        ({"description": 3}, "description in .* must be a text. Got 3"),
+        ({"convoy_speed_mps": 9}, "must be a pair"),
+        ({"convoy_speed_mps": [9, 5]}, "low <= high"),
+        ({"convoy_speed_mps": [5, 31]}, "must be a number in \\[0.5, 30\\]. Got 31"),
+        ({"convoy_speed_mps": [5, True]}, "must be a number in .* Got True"),
+        ({"convoy_speed_mps": [float("nan"), 9]}, "must be a number in .* Got nan"),
+        ({"leader_profile": {"brake": [1, 2]}}, "Got 'brake'. Did you mean 'brake_mps2'?"),
+        ({"leader_profile": {"brake_mps2": [1, 6]}}, "leader_profile.brake_mps2 .* Got 6"),
+        ({"leader_profile": {"stop_share": [0, 1]}}, "leader_profile.stop_share .* a number"),
+    ],
+)
+def test_broken_settings_are_refused_in_one_line(tmp_path, content, message):
+    with pytest.raises(ScenarioError, match=message) as caught:
+        read_base_settings(write_settings(tmp_path, content))
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_that_are_no_json_are_refused(tmp_path):
+    (tmp_path / "base.json").write_text("{")
+    with pytest.raises(ScenarioError, match=r"base.json must be readable JSON"):
+        read_base_settings(tmp_path)
+
+
+def test_road_need_only_suit_its_own_fastest_convoy(tmp_path):
+    # 10 m/s x 1.2 x 1.3 = 15.6 m/s.
+    folder = make_base(tmp_path / "road", speed="15.6")
+    write_settings(folder, {"convoy_speed_mps": [6, 10]})
+    check_road(load_bases([folder])[0], RANGES)
+
+
+def test_training_on_held_out_bases_only_is_refused_and_nothing_is_written(tmp_path):
+    folder = write_settings(make_base(tmp_path / "road"), {"held_out": True})
+    flags = ["--output_dir", str(tmp_path / "out"), "--base_dir", str(folder)]
+    with pytest.raises(ScenarioError, match=r"must name a base that is not held out.*Got road"):
+        gen_scenarios.main(flags)
+    assert [path.name for path in tmp_path.iterdir()] == ["road"]
+
+
+# --- The leader's profile ---------------------------------------------------------------------
+
+
+def draw_on_town(seed, num_peers, slow_share=0.0):
+    town = BaseSettings(convoy_speed_mps=(6.0, 14.0), leader_profile=LeaderProfileRanges())
+    ranges = replace(RANGES, slow_share=slow_share)
+    return draw_scenario(np.random.default_rng(seed), num_peers, {"town": town}, ranges)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_profile_keeps_to_its_speeds_and_accelerations_until_the_end_of_an_episode(seed):
+    draw = draw_on_town(seed, 2)
+    times_s, speeds_mps = map(np.array, zip(*draw.speed_profile, strict=True))
+    assert draw.speed_profile[0] == (0.0, draw.depart_speed_mps)
+    assert 6.0 * 0.8 <= draw.depart_speed_mps <= 14.0 * 1.2
+    assert times_s[-1] >= 52.0
+    assert np.diff(times_s).min() > 0.0
+    assert speeds_mps.min() >= 0.0
+    assert speeds_mps.max() <= draw.depart_speed_mps
+    accelerations_mps2 = np.diff(speeds_mps) / np.diff(times_s)
+    # Times are rounded to 1 ms and the shortest ramp, 0.3 x 4.8 m/s at 2 m/s2, takes 0.7 s.
+    assert accelerations_mps2.min() >= -2.0 * 1.002
+    assert accelerations_mps2.max() <= 1.8 * 1.002
+
+
+def test_half_of_the_cycles_stop():
+    # A cycle has four points; its third is the end of the hold. 2,000 cycles at least: the standard
+    # deviation of the share is 0.5 / sqrt(2000) = 0.011; five of them.
+    ranges = LeaderProfileRanges()
+    generator = np.random.default_rng(5)
+    lows = [
+        point[1]
+        for _ in range(1_000)
+        for point in draw_speed_profile(generator, 10.0, ranges)[3::4]
+    ]
+    assert len(lows) >= 2_000
+    assert abs(np.mean(np.array(lows) == 0.0) - 0.5) < 0.056
+
+
+def test_neither_a_lone_ego_nor_a_slow_convoy_has_a_profile():
+    assert draw_on_town(1, 0).speed_profile == ()
+    assert draw_on_town(1, 2, slow_share=1.0).speed_profile == ()
+
+
+def test_only_the_leader_carries_the_profile_in_the_route_file():
+    draw = replace(scenario(10.0, [peer(), peer()]), speed_profile=((0.0, 10.0), (8.5, 0.0)))
+    cars = parse(route_file_text(place_convoy(draw), "main")).findall("vehicle")
+    parameters = [[(p.get("key"), p.get("value")) for p in c.findall("param")] for c in cars]
+    assert parameters == [[], [], [("roadsense.speed_profile", "0:10 8.5:0")]]
+    assert draw.record()["speed_profile"] == [[0.0, 10.0], [8.5, 0.0]]
 
 
 # --- The command line -------------------------------------------------------------------------
