@@ -1,46 +1,90 @@
-"""`roadsense <verb>`: one word for each command; each verb also runs with `python -m`."""
+"""`roadsense <verb>`: one word for each command; each verb also runs with `python -m`.
+
+A verb's arguments are parsed by a light module of their own, so that help and a mistyped flag are
+answered before anything heavy is imported.
+"""
 
 from __future__ import annotations
 
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ml import __version__
 from ml.command_line import EXIT_USAGE, run_command
 from ml.errors import nearest_name_hint
 
+
+class Verb(NamedTuple):
+    """Where a verb's code is.
+
+    Attributes:
+        module: The module whose ``main`` does the work.
+        arguments_module: The module that parses its command line.
+        parser: The function there.
+        meaning: One line for the help.
+    """
+
+    module: str
+    arguments_module: str
+    parser: str
+    meaning: str
+
+
 VERBS = {
-    "generate": ("ml.scripts.gen_scenarios", "Generate a dataset of scenarios."),
-    "train": ("ml.training.train_convoy", "Train a policy, evaluate it and record the run."),
-    "table": ("ml.evaluation.scripted_table", "Print what the scripted policies earn and crash."),
+    "generate": Verb(
+        "ml.scripts.gen_scenarios",
+        "ml.scripts.gen_scenarios",
+        "parse_args",
+        "Generate a dataset of scenarios.",
+    ),
+    "train": Verb(
+        "ml.training.train_convoy",
+        "ml.training.arguments",
+        "parse_args",
+        "Train a policy, evaluate it and record the run.",
+    ),
+    "evaluate": Verb(
+        "ml.evaluation.run",
+        "ml.evaluation.arguments",
+        "parse_evaluate_args",
+        "Judge a policy beside the scripted ones.",
+    ),
+    "table": Verb(
+        "ml.evaluation.scripted_table",
+        "ml.evaluation.arguments",
+        "parse_table_args",
+        "Print what the scripted policies earn and crash.",
+    ),
 }
 
 
 def help_text() -> str:
     """Return the help, one line per verb."""
     lines = ["usage: roadsense VERB [options]", "", "verbs:"]
-    lines += [f"  {verb:10}{meaning}" for verb, (_, meaning) in VERBS.items()]
+    lines += [f"  {name:10}{verb.meaning}" for name, verb in VERBS.items()]
     lines += ["", "roadsense VERB --help lists a verb's options; roadsense --version the version."]
     return "\n".join(lines) + "\n"
 
 
 def dispatch(arguments: Sequence[str]) -> None:
-    """Run the verb that ``arguments`` begin with; its module is imported only now."""
+    """Run the verb that ``arguments`` begin with."""
     if not arguments or arguments[0] in {"-h", "--help"}:
         sys.stdout.write(help_text())
         return
-    verb = arguments[0]
-    if verb == "--version":
+    name, *rest = arguments
+    if name == "--version":
         sys.stdout.write(f"roadsense {__version__}\n")
         return
-    if verb not in VERBS:
-        hint = nearest_name_hint(verb, VERBS)
-        sys.stderr.write(f"roadsense: error: unknown verb {verb!r}. {hint}\n")
+    if name not in VERBS:
+        hint = nearest_name_hint(name, VERBS)
+        sys.stderr.write(f"roadsense: error: unknown verb {name!r}. {hint}\n")
         sys.exit(EXIT_USAGE)
-    module = importlib.import_module(VERBS[verb][0])
-    sys.argv = [f"roadsense {verb}", *arguments[1:]]
-    module.main()
+    verb = VERBS[name]
+    sys.argv = [f"roadsense {name}", *rest]
+    getattr(importlib.import_module(verb.arguments_module), verb.parser)(rest)
+    importlib.import_module(verb.module).main(rest)
 
 
 def main() -> None:

@@ -6,14 +6,18 @@ import argparse
 import math
 import os
 import sys
+import unicodedata
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
-from ml.errors import RoadSenseError, nearest_name_hint
+from ml.errors import RoadSenseError, nearest_name_hint, one_line
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+_LONGEST_PATH_BYTES = 3500
+"""Linux allows 4095, and there must be room for the names of files below."""
 
 
 class OneLineArgumentParser(argparse.ArgumentParser):
@@ -21,7 +25,7 @@ class OneLineArgumentParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print ``message`` on one line and exit with status 2."""
-        self.exit(EXIT_USAGE, f"{self.prog}: error: {message} (see --help)\n")
+        self.exit(EXIT_USAGE, f"{self.prog}: error: {one_line(message)} (see --help)\n")
 
     def parse_args(  # type: ignore[override]  # the base class's overloads add nothing here
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
@@ -32,7 +36,15 @@ class OneLineArgumentParser(argparse.ArgumentParser):
             flags = [flag for action in self._actions for flag in action.option_strings]
             hint = nearest_name_hint(unknown[0].split("=")[0], flags)
             self.error(f"unknown argument {unknown[0]}. {hint}")
+        self._refuse_lost_values(parsed)
         return parsed
+
+    def _refuse_lost_values(self, parsed: argparse.Namespace) -> None:
+        """Refuse ``--flag=--``, of which argparse makes an empty list in place of the value."""
+        for action in self._actions:
+            value = getattr(parsed, action.dest, None)
+            if action.nargs is None and isinstance(value, list) and (not value or [] in value):
+                self.error(f"argument {action.option_strings[0]}: must have a value. Got '--'.")
 
 
 def add_debug_flag(parser: argparse.ArgumentParser) -> None:
@@ -48,14 +60,25 @@ def run_command(main: Callable[[], None]) -> NoReturn:
     try:
         main()
     except RoadSenseError as error:
-        if "--debug" in sys.argv[1:] or os.environ.get("ROADSENSE_DEBUG") == "1":
+        if _is_debugging():
             raise
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(EXIT_FAILURE)
+    except OSError as error:
+        if _is_debugging():
+            raise
+        reason = one_line(str(error))
+        sys.stderr.write(f"error: a file cannot be read or written: {reason}. Check the disk.\n")
         sys.exit(EXIT_FAILURE)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(EXIT_INTERRUPTED)
     sys.exit(0)
+
+
+def _is_debugging() -> bool:
+    """Return whether a failure shall show its traceback."""
+    return "--debug" in sys.argv[1:] or os.environ.get("ROADSENSE_DEBUG") == "1"
 
 
 def integer_in(low: int, high: int) -> Callable[[str], int]:
@@ -86,3 +109,27 @@ def number_in(low: float, high: float) -> Callable[[str], float]:
         return value
 
     return parse
+
+
+def path_text(text: str) -> str:
+    """Accept a path that the system can look up, whether or not something is there.
+
+    Control characters and bytes that are no UTF-8 are refused, because records and SUMO need text.
+    """
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"must not be empty. Got {text!r}.")
+    if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in text):
+        raise argparse.ArgumentTypeError(
+            f"must be UTF-8 text without control characters. Got {text!r}."
+        )
+    if len(os.fsencode(Path(text).absolute())) > _LONGEST_PATH_BYTES:
+        raise argparse.ArgumentTypeError(f"must be a shorter path. Got {text!r}.")
+    try:
+        Path(text).stat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass
+    except OSError as error:
+        raise argparse.ArgumentTypeError(
+            f"must be a usable path. Got {text!r}: {error.strerror}."
+        ) from None
+    return text

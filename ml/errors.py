@@ -16,9 +16,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_LONGEST_MESSAGE = 1000
+_LONGEST_END = 300
+
 
 class RoadSenseError(Exception):
     """Any failure that RoadSense reports to its user in one line."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(one_line(message))
 
 
 class ConfigError(RoadSenseError, ValueError):
@@ -43,6 +49,23 @@ class SimulatorError(RoadSenseError, RuntimeError):
 
 class RecordError(RoadSenseError, RuntimeError):
     """A result file could not be written, or does not match its hash."""
+
+
+def one_line(text: str) -> str:
+    r"""Return ``text`` as a terminal can show it: on one line, printable, and cut when very long.
+
+    Names and values come from the user and from files, and may hold anything.
+
+    >>> one_line("a\nb \x1b[31m")
+    'a b \\x1b[31m'
+    """
+    words = " ".join(text.split())
+    if len(words) > _LONGEST_MESSAGE:
+        words = f"{words[: _LONGEST_MESSAGE - _LONGEST_END]} [...] {words[-_LONGEST_END:]}"
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
+        for letter in words
+    )
 
 
 def nearest_name_hint(name: str, known_names: Iterable[str]) -> str:

@@ -35,9 +35,18 @@ RECORDED_PACKAGES = (
 
 
 def sha256_of_file(path: str | Path) -> str:
-    """Return the SHA-256 of a file's content as 64 hex digits."""
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """Return the SHA-256 of a file's content as 64 hex digits.
+
+    Raises:
+        RecordError: The file cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise RecordError(
+            f"{path} must be a readable file. Got: {error.strerror}. Restore it."
+        ) from error
 
 
 def sha256_of_text(text: str) -> str:
@@ -56,26 +65,33 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     The temporary name keeps the suffix, for writers that choose a format by it.
 
     Raises:
-        RecordError: The folder cannot be written to.
+        RecordError: The folder cannot be written to, or the disk is full.
     """
     target = Path(path)
     try:
         handle, name = tempfile.mkstemp(
             dir=target.parent, prefix=f".{target.stem}.", suffix=target.suffix
         )
+        os.close(handle)
     except OSError as error:
-        raise RecordError(
-            f"{target} cannot be written: {error.strerror}. Choose another folder."
-        ) from error
-    os.close(handle)
+        raise _cannot_write(target, error) from error
     temporary = Path(name)
     try:
         yield temporary
         temporary.chmod(0o666 & ~_current_umask())
         temporary.replace(target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise _cannot_write(target, error) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _cannot_write(target: Path, error: OSError) -> RecordError:
+    """Return the error for a file that could not be written."""
+    reason = error.strerror or str(error)
+    return RecordError(f"{target} cannot be written: {reason}. Choose another folder.")
 
 
 def write_text_atomically(path: str | Path, text: str) -> None:

@@ -21,6 +21,9 @@ CONTROL_PERIOD_S = 0.1
 MAX_PEERS = 8
 """Slots for peers in the observation."""
 
+MAX_ENVIRONMENTS = 64
+"""Environments side by side, each in a process of its own."""
+
 MAX_DEMAND_MPS2 = 8.0
 """Braking demand of action 1 [m/s^2]."""
 

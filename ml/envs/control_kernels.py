@@ -34,7 +34,7 @@ MODE_BRAKING = 3.0  # builds up to CAR_BRAKE_TARGET and holds it
 MODE_SCRIPTED = 4.0  # follows CONTROL_SCRIPTED_SPEED as comfortably as people drive
 
 SCRIPTED_ACCELERATION_MPS2 = 2.6
-SCRIPTED_DECELERATION_MPS2 = 3.0
+SCRIPTED_DECELERATION_MPS2 = 2.4  # below what a driver takes for an emergency, 2.5
 
 _LEAST_BRAKING_MPS2 = 1.0
 

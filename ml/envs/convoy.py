@@ -82,6 +82,7 @@ class Convoy:
         missing = [car.car_id for car in departures.cars if car.car_id not in present]
         if missing:
             raise ScenarioError(f"{files.sumocfg}: {', '.join(missing)} must be on the road at 0.")
+        self._connection.follow(EGO_ID)
         self._path = trace_path(self._connection, files, EGO_ID)
         self.steepest_grade_rad = steepest_grade_rad(files.network)
         self._has_other_traffic = departures.has_other_traffic

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from xml.etree import ElementTree
 
 from ml.envs.sumo_connection import ScenarioFiles, SumoConnection
 from ml.errors import ScenarioError
+from ml.xml_files import read_xml
 
 ROUTE_END_MARGIN_M = 60.0
 """A car never gets closer to the end of its route than this: more than one step at 50 m/s."""
@@ -100,13 +100,25 @@ def _steepest_grade_rad(network: Path, modified_ns: int) -> float:
     """Read the heights of every lane; ``modified_ns`` keeps the cache honest."""
     del modified_ns
     steepest = 0.0
-    for _, element in ElementTree.iterparse(network):  # noqa: S314 - expands no external entity
-        if element.tag == "lane":
-            points = [
-                tuple(map(float, point.split(","))) for point in element.get("shape", "").split()
-            ]
-            for first, second in pairwise(points):
-                if len(first) == len(second) == 3:
-                    rise_m = abs(second[2] - first[2])
-                    steepest = max(steepest, math.atan2(rise_m, math.dist(first[:2], second[:2])))
+    for lane in read_xml(network).iter("lane"):
+        for first, second in pairwise(_points(lane.get("shape", ""), network)):
+            rise_m = abs(_height_m(second) - _height_m(first))
+            if rise_m > 0.0:
+                steepest = max(steepest, math.atan2(rise_m, math.dist(first[:2], second[:2])))
     return steepest
+
+
+def _points(shape: str, network: Path) -> list[tuple[float, ...]]:
+    """Return the points of a lane's shape."""
+    try:
+        return [tuple(map(float, point.split(","))) for point in shape.split()]
+    except ValueError as error:
+        raise ScenarioError(
+            f"shape of a lane in {network} must be points x,y or x,y,z. Got: {error}. "
+            "Make the network again with netconvert."
+        ) from error
+
+
+def _height_m(point: tuple[float, ...]) -> float:
+    """Return a shape point's height; netconvert leaves out a height of 0, on hills too."""
+    return point[2] if len(point) == 3 else 0.0

@@ -14,6 +14,7 @@ import numpy as np
 
 from ml.envs.sumo_connection import ScenarioFiles
 from ml.errors import ScenarioError
+from ml.xml_files import read_xml
 
 EGO_ID = "V001"
 SPEED_PROFILE_PARAMETER = "roadsense.speed_profile"
@@ -101,10 +102,7 @@ def read_departures(files: ScenarioFiles) -> Departures:
 def _read_route_file(path: Path, modified_ns: int) -> Departures:
     """Read one route file; ``modified_ns`` keeps the cache honest."""
     del modified_ns
-    try:
-        root = ElementTree.parse(path).getroot()  # noqa: S314 - expands no external entity
-    except (ElementTree.ParseError, UnicodeDecodeError, ValueError, OSError) as error:
-        raise ScenarioError(f"{path} must be well-formed XML. Got: {error}.") from error
+    root = read_xml(path)
     cars = []
     has_other_traffic = False
     for element in root.iter():

@@ -11,6 +11,7 @@ it is selected.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ class ScenarioManager:
                 "Make the dataset again."
             )
         path: Path = REPOSITORY_ROOT / entry["path"]
-        if not path.is_file():
+        if not _is_file(path):
             raise ScenarioError(
                 f"emulator_params.path in {self._path} must be an existing file. Got "
                 f"{entry['path']!r}. Restore it, or name another with --emulator_params."
@@ -241,7 +242,7 @@ class ScenarioManager:
         name = self._entry(scenario_id).get("path", default)
         sumocfg = self._dataset_dir / str(name)
         self._check_inside(sumocfg, f"path of {scenario_id} in {self._path}")
-        if not sumocfg.is_file():
+        if not _is_file(sumocfg):
             raise ScenarioError(
                 f"scenario {scenario_id} of {self._path} must lie at {sumocfg}. Got no such file. "
                 "Restore it or make the dataset again."
@@ -281,11 +282,20 @@ class ScenarioManager:
 
     def _check_inside(self, path: Path, name: str) -> None:
         """Refuse a path that leaves the dataset's folder."""
-        if not path.resolve().is_relative_to(self._dataset_dir.resolve()):
+        try:
+            is_inside = path.resolve().is_relative_to(self._dataset_dir.resolve())
+        except (OSError, ValueError, RuntimeError):  # a name that cannot be, or a loop of links
+            is_inside = False
+        if not is_inside:
             raise ScenarioError(
                 f"{name} must stay inside the dataset's folder. Got {str(path)!r}. "
                 "Make the dataset again."
             )
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether a path is a file; False for one that no system could hold."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path's own raises for a name too long
 
 
 def divide_training_scenarios(
@@ -305,7 +315,7 @@ def divide_training_scenarios(
 
 def _read_manifest(dataset_dir: Path) -> dict[str, Any]:
     """Read a dataset's manifest; whatever is wrong with it is one line."""
-    if not dataset_dir.is_dir():
+    if not os.path.isdir(dataset_dir):  # noqa: PTH112 - as in _is_file
         raise ScenarioError(
             f"dataset_dir must be a folder. Got {str(dataset_dir)!r}. Make it with: "
             f"{_GENERATE_COMMAND} {dataset_dir}"

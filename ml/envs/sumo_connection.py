@@ -8,19 +8,25 @@ loading or stepping, or garbage collection.
 from __future__ import annotations
 
 import importlib
+import logging
+import multiprocessing
 import os
-import sys
 import weakref
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree
 
-from ml.errors import ConfigError, ScenarioError, SimulatorError
+from ml.envs.sumo_input import Complaints, check_input, complaints_kept, first_error
+from ml.envs.sumo_window import SumoWindow, check_display
+from ml.errors import ScenarioError, SimulatorError
 from ml.types import CONTROL_PERIOD_S
+from ml.xml_files import read_xml
 
 SYSTEM_LIBRARIES = "libgl1 libx11-6 libxext6 libxrender1 libatomic1"
+_LIBRARY_ADVICE = f"apt-get install {SYSTEM_LIBRARIES}"
 
 # Contact is ours to judge (SUMO's own flag fires at minGap, 2.5 m before contact), insertion must
 # not delay or move a car, and nothing is written but what a caller asks for.
@@ -36,6 +42,12 @@ SIMULATION_OPTIONS = (
     "--no-step-log",
     "--no-warnings",
 )  # fmt: skip
+
+_INPUT_TAGS = ("net-file", "route-files", "additional-files")
+_OUR_SETTINGS = {"step-length": CONTROL_PERIOD_S, "begin": 0.0, "time-to-teleport": -1.0}
+"""Settings of a configuration that change nothing where they have these values."""
+
+_LOGGER = logging.getLogger("ml")
 
 _active_connection: weakref.ref[SumoConnection] | None = None
 
@@ -67,6 +79,8 @@ class ScenarioFiles:
 def read_scenario_files(sumocfg: str | Path) -> ScenarioFiles:
     """Read which files a ``.sumocfg`` names and check that they are there.
 
+    Its other settings are not used; one line says which, once a file and command.
+
     Args:
         sumocfg: Path of the configuration file; relative names in it count from its folder.
 
@@ -77,14 +91,11 @@ def read_scenario_files(sumocfg: str | Path) -> ScenarioFiles:
         ScenarioError: The file is missing, is no XML, or names no or missing input files.
     """
     path = Path(sumocfg)
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 - unlike Path's, false for a name too long
         raise ScenarioError(
             f"sumo_cfg must be an existing .sumocfg file. Got {str(path)!r}. Check the path."
         )
-    try:
-        root = ElementTree.parse(path).getroot()  # noqa: S314 - the parser expands no external entity
-    except (ElementTree.ParseError, UnicodeDecodeError, ValueError) as error:
-        raise ScenarioError(f"{path} must be well-formed XML. Got: {error}.") from error
+    root = read_xml(path)
     network = _named_files(root, "net-file", path)
     routes = _named_files(root, "route-files", path)
     if len(network) != 1 or not routes:
@@ -93,7 +104,38 @@ def read_scenario_files(sumocfg: str | Path) -> ScenarioFiles:
             f"Got {len(network)} and {len(routes)}."
         )
     additional = _named_files(root, "additional-files", path)
+    _say_what_is_ignored(path.resolve(), _ignored_settings(root))
     return ScenarioFiles(path, network[0], routes, additional)
+
+
+def _ignored_settings(root: ElementTree.Element) -> tuple[str, ...]:
+    """Return the names of a configuration's settings that RoadSense does not take over."""
+    settings = [element for element in root.iter() if element is not root and element.attrib]
+    names = [
+        element.tag
+        for element in settings
+        if element.tag not in _INPUT_TAGS and not _is_ours(element.tag, element.get("value", ""))
+    ]
+    return tuple(dict.fromkeys(names))
+
+
+def _is_ours(name: str, value: str) -> bool:
+    """Return whether a setting has the value that RoadSense gives it anyway."""
+    try:
+        return float(value) == _OUR_SETTINGS.get(name)
+    except ValueError:
+        return False
+
+
+@lru_cache(maxsize=4096)
+def _say_what_is_ignored(sumocfg: Path, names: tuple[str, ...]) -> None:
+    """Warn once a file; the workers of a command leave it to the command itself."""
+    if names and multiprocessing.parent_process() is None:
+        _LOGGER.warning(
+            "%s: ignored its settings %s: RoadSense sets SUMO's options itself.",
+            sumocfg.name,
+            ", ".join(names),
+        )
 
 
 def _named_files(root: ElementTree.Element, tag: str, sumocfg: Path) -> tuple[Path, ...]:
@@ -104,7 +146,7 @@ def _named_files(root: ElementTree.Element, tag: str, sumocfg: Path) -> tuple[Pa
     names = [name.strip() for name in element.get("value", "").split(",") if name.strip()]
     paths = tuple(sumocfg.parent / name for name in names)
     for path in paths:
-        if not path.is_file():
+        if not os.path.isfile(path):  # noqa: PTH113 - as above
             raise ScenarioError(f"{sumocfg} names {path} in <{tag}>, which does not exist.")
     return paths
 
@@ -122,14 +164,12 @@ class SumoConnection:
             SimulatorError: The simulator's library cannot be imported.
             ConfigError: ``gui`` was asked for and there is no display.
         """
-        if gui and sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
-            raise ConfigError(
-                "--gui needs a display: DISPLAY must be set. Got none. Run it in a desktop "
-                "session, or leave --gui out."
-            )
+        if gui:
+            check_display()
         self._gui = gui
-        self._sumo: Any = _import_simulator("traci" if gui else "libsumo")
+        self._sumo: Any = _open_window() if gui else _import_simulator("libsumo")
         self._is_started = False
+        self._sumocfg = Path()
         self._finalizer: weakref.finalize[Any, SumoConnection] | None = None
         self.vehicle: Any = self._sumo.vehicle
         """SUMO's vehicle functions (getters and setters by vehicle id)."""
@@ -145,16 +185,23 @@ class SumoConnection:
             SimulatorError: Another connection of this process is open.
             ScenarioError: SUMO refuses the scenario; the connection is closed.
         """
+        self._sumocfg = files.sumocfg
         options = [*files.options(), *SIMULATION_OPTIONS, "--seed", str(sumo_seed)]
+        check_input(files.network, (*files.routes, *files.additional))
+        complaints = Complaints()
         try:
-            if self._is_started:
-                self._sumo.load(options)
-            else:
-                self._start(options)
-        except self._sumo.TraCIException as error:
+            with complaints_kept(complaints):
+                if self._is_started:
+                    self._sumo.load(options)
+                else:
+                    self._start(options)
+        except (self._sumo.TraCIException, ScenarioError) as error:
             self.close()
-            message = " ".join(str(error).split())
+            message = " ".join((first_error(complaints.text) or str(error)).split())
             raise ScenarioError(f"SUMO cannot load {files.sumocfg}: {message}") from error
+        except SimulatorError:
+            self.close()
+            raise
 
     def _start(self, options: list[str]) -> None:
         """Start SUMO and make this the connection that owns it."""
@@ -167,7 +214,7 @@ class SumoConnection:
             )
         self._finalizer = weakref.finalize(self, _close_simulator, self._sumo)
         if self._gui:
-            self._sumo.start([_gui_binary(), *options, "--start", "--quit-on-end"])
+            self._sumo.start(options)
         else:
             self._sumo.start(["sumo", *options])
             _active_connection = weakref.ref(self)
@@ -181,10 +228,21 @@ class SumoConnection:
         """
         try:
             self._sumo.simulationStep()
+        except ScenarioError as error:  # a window says only with a step that it could not load
+            self.close()
+            raise ScenarioError(f"SUMO cannot load {self._sumocfg}: {error}") from error
+        except SimulatorError:
+            self.close()
+            raise
         except (self._sumo.TraCIException, self._sumo.FatalTraCIError) as error:
             self.close()
             message = " ".join(str(error).split())
             raise SimulatorError(f"SUMO failed while stepping: {message}") from error
+
+    def follow(self, vehicle_id: str) -> None:
+        """Let the window's camera travel with a vehicle; nothing without a window."""
+        if self._gui:
+            self._sumo.follow(vehicle_id)
 
     def vehicle_ids(self) -> tuple[str, ...]:
         """Return the ids of the vehicles on the road."""
@@ -231,12 +289,10 @@ def _import_simulator(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise SimulatorError(
-            f"{name} cannot be imported ({error}). On Debian or Ubuntu run: "
-            f"apt-get install {SYSTEM_LIBRARIES}"
+            f"{name} cannot be imported ({error}). On Debian or Ubuntu run: {_LIBRARY_ADVICE}"
         ) from error
 
 
-def _gui_binary() -> str:
-    """Return the path of sumo-gui in the installed wheel."""
-    sumo = importlib.import_module("sumo")
-    return str(Path(sumo.SUMO_HOME) / "bin" / "sumo-gui")
+def _open_window() -> SumoWindow:
+    """Return a window of sumo-gui that opens when it is started."""
+    return SumoWindow(_import_simulator("traci"), _LIBRARY_ADVICE)

@@ -182,6 +182,11 @@ def _use_of(content: dict[str, Any]) -> str:
 
 def _read_object(source: Path) -> dict[str, Any]:
     """Return the file's JSON object."""
+    if _exists(source) and not source.is_file():
+        raise RadioParameterError(
+            f"{source} must be a regular file. Got a directory, device or pipe. "
+            "Give the path of a JSON file, a preset's name, or none for the packaged one."
+        )
     try:
         text = source.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:

@@ -1,156 +1,222 @@
-"""Run a policy over episodes and keep one record of each.
+"""Judges a policy: ``python -m ml.evaluation.run --model POLICY``.
 
-All policies are compared on the same episodes: each run opens the environment anew with the same
-seed, and ``check_same_episodes`` proves from the records that they really were the same.
+The same episodes are run by the policy and by the baselines. The report goes to standard output,
+progress to standard error, and with ``--output_dir`` everything it was made from to a folder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
+from stable_baselines3 import PPO
 
-from ml.errors import RecordError
+from ml.command_line import path_text, run_command
+from ml.envs import ENVIRONMENT_ID
+from ml.errors import ConfigError, PolicyError, RecordError, nearest_name_hint
+from ml.evaluation.arguments import DEFAULT_SUMO_CFG, parse_evaluate_args
+from ml.evaluation.baseline_runs import progress_of, run_baselines, run_shown
+from ml.evaluation.episode_files import BASELINE_EPISODES_FILE, EPISODES_FILE, save_episodes
+from ml.evaluation.episodes import EpisodeRecord, run_episodes
+from ml.evaluation.verdict import build_report
+from ml.evaluation.verdict_text import format_report
+from ml.policies.baselines import SCRIPTED_POLICY_NAMES
+from ml.policies.checkpoint import check_fits, find_model, load_policy
+from ml.progress import ProgressDisplay
+from ml.provenance import git_state, sha256_of_file, software_versions, write_json_atomically
+from ml.records import json_ready, time_stamp
 
-EpisodeRecord = dict[str, Any]
-"""One episode: the environment's flat ``info["episode_record"]`` and what the loop itself saw."""
-
-EPISODE_IDENTITY = (
-    "scenario_id",
-    "num_peers",
-    "hazard_kind",
-    "hazard_source_rank",
-    "hazard_onset_s",
-    "hazard_requested_deceleration_mps2",
-)
-"""Fields that depend on the episode's seed alone, never on the policy."""
-
-
-class PredictingPolicy(Protocol):
-    """Anything that acts: a trained model or a scripted rule."""
-
-    def predict(
-        self,
-        observation: Any,  # noqa: ANN401 - whatever the environment's space holds
-        *,
-        deterministic: bool,
-    ) -> tuple[Any, Any]:
-        """Return the action for an observation, and a state that is not used here."""
-        ...
+EVALUATION_FILE = "evaluation.json"
+RUN_MANIFEST = "manifest.json"
+_CONFIG_PATHS = ("dataset_dir", "sumo_cfg", "emulator_params")
 
 
-class ScriptedPolicy(PredictingPolicy, Protocol):
-    """A baseline: it may need an option of the environment, or the environment itself."""
+def settle_inputs(args: argparse.Namespace) -> None:
+    """Fill in what the command line leaves open.
 
-    @property
-    def environment_options(self) -> Mapping[str, Any]:
-        """Keyword arguments to add when the environment is made."""
-        ...
+    A run's folder brings its own dataset or scenario, and its radio unless one is named.
 
-    def attach(self, env: gym.Env[Any, Any]) -> None:
-        """Get ready for the episodes of one environment."""
-        ...
-
-
-def run_episodes(
-    policy: PredictingPolicy,
-    env: gym.Env[Any, Any],
-    num_episodes: int,
-    on_episode: Callable[[EpisodeRecord], None] | None = None,
-) -> list[EpisodeRecord]:
-    """Run whole episodes with deterministic actions.
-
-    Args:
-        policy: What acts.
-        env: The environment; left open.
-        num_episodes: Number of episodes.
-        on_episode: Called with each record as soon as its episode ends.
-
-    Returns:
-        The records in the order of the episodes.
+    Raises:
+        PolicyError: The model does not exist.
+        RecordError: The run's manifest cannot be read.
     """
-    records = []
-    for episode_index in range(num_episodes):
-        record = _run_episode(policy, env, episode_index)
-        records.append(record)
-        if on_episode is not None:
-            on_episode(record)
-    return records
+    if args.model in SCRIPTED_POLICY_NAMES and not Path(args.model).exists():
+        config: Mapping[str, Any] = {}
+    else:
+        if not Path(args.model).exists() and Path(args.model).name == args.model:
+            raise PolicyError(
+                f"--model must be a run's folder, a model's file or a scripted policy. Got "
+                f"{args.model!r}. {nearest_name_hint(args.model, SCRIPTED_POLICY_NAMES)}"
+            )
+        model = find_model(args.model)
+        config = _config_of_run(model.parent)
+        args.model = str(model)
+    if args.dataset_dir is None and args.sumo_cfg is None:
+        args.dataset_dir, args.sumo_cfg = config.get("dataset_dir"), config.get("sumo_cfg")
+        if args.emulator_params is None:
+            args.emulator_params = config.get("emulator_params")
+    if args.dataset_dir is None and args.sumo_cfg is None:
+        args.sumo_cfg = str(DEFAULT_SUMO_CFG)
 
 
-def _run_episode(
-    policy: PredictingPolicy, env: gym.Env[Any, Any], episode_index: int
-) -> EpisodeRecord:
-    """Run one episode; what the loop saw wins over the environment's own count of it."""
-    observation, info = env.reset()
-    scenario_id = info.get("scenario_id", "unknown")
-    episode_return, steps = 0.0, 0
-    terminated = truncated = False
-    while not (terminated or truncated):
-        action, _ = policy.predict(observation, deterministic=True)
-        observation, reward, terminated, truncated, info = env.step(action)
-        episode_return += float(reward)
-        steps += 1
-    return {
-        **info.get("episode_record", {}),
-        "scenario_id": scenario_id,
-        "episode_index": episode_index,
-        "steps": steps,
-        "return": episode_return,
-        "terminated": bool(terminated),
-        "truncated": bool(truncated),
-    }
-
-
-def run_scripted_policy(
-    policy: ScriptedPolicy,
-    make_environment: Callable[[Mapping[str, Any]], gym.Env[Any, Any]],
-    num_episodes: int,
-    on_episode: Callable[[EpisodeRecord], None] | None = None,
-) -> list[EpisodeRecord]:
-    """Run a baseline in an environment of its own, which is closed in the end.
-
-    Args:
-        policy: The baseline.
-        make_environment: Makes the evaluation environment with the given extra options.
-        num_episodes: Number of episodes.
-        on_episode: Called with each record as soon as its episode ends.
-
-    Returns:
-        The records in the order of the episodes.
-    """
-    env = make_environment(policy.environment_options)
+def _config_of_run(folder: Path) -> Mapping[str, Any]:
+    """Return the configuration of the run in a folder, empty where no run is."""
+    manifest = folder / RUN_MANIFEST
+    if not manifest.is_file():
+        return {}
     try:
-        policy.attach(env)
-        return run_episodes(policy, env, num_episodes, on_episode)
+        config = json.loads(manifest.read_text(encoding="utf-8")).get("config", {})
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise RecordError(f"{manifest} must be readable JSON. Got: {error}. Restore it.") from error
+    if not isinstance(config, Mapping):
+        raise RecordError(
+            f"config in {manifest} must be an object. Got {config!r:.60}. Restore it."
+        )
+    for name in _CONFIG_PATHS:
+        _check_recorded_path(config.get(name), f"config.{name} in {manifest}")
+    return config
+
+
+def _check_recorded_path(value: object, name: str) -> None:
+    """Refuse a path in a record that the command line would not accept either."""
+    try:
+        if value is not None:
+            path_text(value if isinstance(value, str) else "")
+    except argparse.ArgumentTypeError as error:
+        raise RecordError(f"{name} must be a path or null. Got {value!r}: {error}") from error
+
+
+def check_output_dir(args: argparse.Namespace) -> None:
+    """Refuse a folder that holds an evaluation already or cannot be written to.
+
+    Raises:
+        ConfigError: The folder cannot be used.
+    """
+    if args.output_dir is None:
+        return
+    folder = Path(args.output_dir)
+    if (folder / EVALUATION_FILE).exists() and not args.overwrite:
+        raise ConfigError(
+            f"--output_dir must not hold an evaluation already. Got {str(folder)!r} with "
+            f"{EVALUATION_FILE}. Choose another folder, or add --overwrite."
+        )
+    if (folder / RUN_MANIFEST).exists():
+        raise ConfigError(
+            f"--output_dir must not be a run's own folder, whose episodes would be replaced. "
+            f"Got {str(folder)!r}. Choose a folder below it."
+        )
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"--output_dir must be a folder that can be written. Got {str(folder)!r}. "
+            "Choose another folder."
+        )
+
+
+def run_policies(
+    args: argparse.Namespace,
+) -> tuple[list[EpisodeRecord], dict[str, list[EpisodeRecord]]]:
+    """Run the policy, and the baselines unless they are skipped, on the same episodes.
+
+    Args:
+        args: The settled arguments.
+
+    Returns:
+        The policy's records, and those of each baseline by its name.
+    """
+
+    def make_environment(options: Mapping[str, Any]) -> gym.Env[Any, Any]:
+        return gym.make(
+            ENVIRONMENT_ID,
+            dataset_dir=args.dataset_dir,
+            sumo_cfg=args.sumo_cfg,
+            scenario_mode=args.split,
+            scenario_seed=args.seed,
+            emulator_params_path=args.emulator_params,
+            **options,
+        )
+
+    if args.model in SCRIPTED_POLICY_NAMES:
+        own = run_shown(args.model, make_environment, args.episodes, is_quiet=args.quiet)
+    else:
+        own = _run_model(args, make_environment({}))
+    if args.skip_baselines:
+        return own, {}
+    return own, run_baselines(make_environment, args.episodes, own, is_quiet=args.quiet)
+
+
+def _run_model(args: argparse.Namespace, env: gym.Env[Any, Any]) -> list[EpisodeRecord]:
+    """Run a trained model and close the environment."""
+    try:
+        model = load_policy(args.model, PPO.load)
+        with ProgressDisplay("policy", args.episodes, "episodes", is_quiet=args.quiet) as display:
+            check_fits(model, env, args.model)
+            return run_episodes(model, env, args.episodes, progress_of(display))
     finally:
         env.close()
 
 
-def check_same_episodes(
-    reference: Sequence[EpisodeRecord], records: Sequence[EpisodeRecord], name: str
+def save_evaluation(
+    args: argparse.Namespace,
+    records: Sequence[EpisodeRecord],
+    baselines: Mapping[str, Sequence[EpisodeRecord]],
+    report: Mapping[str, Any],
 ) -> None:
-    """Check row by row that two policies met the same episodes.
-
-    Args:
-        reference: Records of the policy under test.
-        records: Records of the policy to compare it with.
-        name: That policy's name, for the message.
+    """Write the report, its inputs and every episode into ``--output_dir``.
 
     Raises:
-        RecordError: The number of episodes or a field of ``EPISODE_IDENTITY`` differs.
+        RecordError: The folder cannot be written.
     """
-    if len(reference) != len(records):
+    folder = Path(args.output_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
         raise RecordError(
-            f"episodes of {name} must be as many as the policy's {len(reference)}. "
-            f"Got {len(records)}. Run both with the same number of episodes."
-        )
-    for index, (expected, found) in enumerate(zip(reference, records, strict=True)):
-        for field in EPISODE_IDENTITY:
-            if expected.get(field) != found.get(field):
-                raise RecordError(
-                    f"{field} of {name} in episode {index} must be {expected.get(field)!r}, as "
-                    f"for the policy. Got {found.get(field)!r}. Compare policies only on the "
-                    "same seed and scenarios."
-                )
+            f"{folder} cannot be created: {error.strerror}. Choose another --output_dir."
+        ) from error
+    save_episodes(folder, records, baselines)
+    is_file = Path(args.model).is_file()
+    evaluation = {
+        "timestamp": time_stamp(),
+        "config": {name: value for name, value in vars(args).items() if name != "debug"},
+        **report,
+        "provenance": {
+            "model_sha256": sha256_of_file(args.model) if is_file else None,
+            "git": git_state(),
+            "versions": software_versions(),
+            "sha256": {
+                name: sha256_of_file(folder / name)
+                for name in (EPISODES_FILE, BASELINE_EPISODES_FILE)
+                if (folder / name).is_file()
+            },
+        },
+    }
+    write_json_atomically(folder / EVALUATION_FILE, json_ready(evaluation))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Judge a policy as the command line says.
+
+    Args:
+        argv: The arguments, without the program's name; the process's own when None.
+    """
+    args = parse_evaluate_args(argv)
+    check_output_dir(args)
+    settle_inputs(args)
+    records, baselines = run_policies(args)
+    report = build_report(records, baselines)
+    sys.stdout.write(f"{args.model}: {args.episodes} episodes, split {args.split}\n")
+    sys.stdout.write(f"{format_report(report)}\n")
+    if args.output_dir is not None:
+        save_evaluation(args, records, baselines, report)
+        sys.stdout.write(f"Evaluation saved to: {args.output_dir}\n")
+
+
+if __name__ == "__main__":
+    run_command(main)

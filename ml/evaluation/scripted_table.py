@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -17,14 +16,10 @@ import numpy as np
 from scipy import stats
 
 import ml.envs
-from ml.command_line import (
-    OneLineArgumentParser,
-    add_debug_flag,
-    integer_in,
-    run_command,
-)
+from ml.command_line import run_command
 from ml.errors import ConfigError
-from ml.evaluation.run import EpisodeRecord, check_same_episodes, run_scripted_policy
+from ml.evaluation.arguments import parse_table_args
+from ml.evaluation.episodes import EpisodeRecord, check_same_episodes, run_scripted_policy
 from ml.evaluation.verdict import (
     ALARM_LEVELS_MPS2,
     collision_rate,
@@ -34,43 +29,10 @@ from ml.evaluation.verdict import (
     summarise_collisions,
 )
 from ml.policies.baselines import SCRIPTED_POLICY_NAMES, make_scripted_policy
-from ml.provenance import REPOSITORY_ROOT, installed_version, write_text_atomically
-from ml.seeding import MAX_MASTER_SEED, SPLITS
+from ml.provenance import installed_version, write_text_atomically
 from ml.types import MAX_PEERS
 
-DEFAULT_SUMO_CFG = REPOSITORY_ROOT / "ml" / "scenarios" / "base" / "scenario.sumocfg"
 _HARD_KINDS = ("hard_stop", "hard_resolve")
-
-
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = OneLineArgumentParser(
-        prog="scripted_table", description="Table of what the scripted policies earn and crash."
-    )
-    parser.add_argument("--dataset_dir", help="Dataset; without it, one scenario.")
-    parser.add_argument("--sumo_cfg", help="Single scenario (default: the base scenario).")
-    parser.add_argument(
-        "--split", choices=SPLITS, default="eval", help="Split of the dataset (default: eval)."
-    )
-    parser.add_argument("--emulator_params", help="Radio parameters (default: the dataset's).")
-    parser.add_argument(
-        "--episodes", type=integer_in(2, 1_000_000), default=300, help="Episodes (default: 300)."
-    )
-    parser.add_argument(
-        "--seed", type=integer_in(0, MAX_MASTER_SEED), default=42, help="Seed (default: 42)."
-    )
-    parser.add_argument(
-        "--output_page", type=Path, help="Also write the table as this Markdown page."
-    )
-    add_debug_flag(parser)
-    args = parser.parse_args(argv)
-    if args.dataset_dir is not None and args.sumo_cfg is not None:
-        parser.error("Cannot specify both --dataset_dir and --sumo_cfg")
-    if args.dataset_dir is None and args.sumo_cfg is None:
-        args.sumo_cfg = str(DEFAULT_SUMO_CFG)
-    if args.output_page is not None and not args.output_page.resolve().parent.is_dir():
-        parser.error(f"--output_page must be in an existing folder. Got {args.output_page}.")
-    return args
 
 
 def run_all(args: argparse.Namespace) -> dict[str, list[EpisodeRecord]]:
@@ -218,7 +180,7 @@ def page(results: Mapping[str, Sequence[EpisodeRecord]], args: argparse.Namespac
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the policies, print the table, and write the page where one is asked for."""
-    args = parse_args(argv)
+    args = parse_table_args(argv)
     results = run_all(args)
     text = page(results, args)
     sys.stdout.write(text)

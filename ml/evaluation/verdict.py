@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from ml.evaluation.run import EpisodeRecord
+from ml.evaluation.episodes import EpisodeRecord
 from ml.evaluation.statistics import (
     clopper_pearson,
     lower_bound,

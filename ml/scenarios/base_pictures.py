@@ -11,8 +11,9 @@ from pathlib import Path
 
 from ml.provenance import write_text_atomically
 from ml.scenarios.base_settings import read_base_settings
-from ml.scenarios.road_path import Point3, RoadPath, parse_xml, read_road_path, read_route_edges
+from ml.scenarios.road_path import Point3, RoadPath, read_road_path, read_route_edges
 from ml.scenarios.scenario_files import NETWORK_FILE, ROUTE_FILE
+from ml.xml_files import read_xml
 
 _WIDTH_PX = 960.0
 _MARGIN_PX = 40.0
@@ -84,7 +85,7 @@ def _other_streets(network: Path, path: RoadPath) -> list[list[Point3]]:
     """Return the line of lane 0 of every other edge outside junctions."""
     return [
         list(read_road_path(network, [edge_id]).points())
-        for edge in parse_xml(network).iter("edge")
+        for edge in read_xml(network).iter("edge")
         if edge.get("function") is None
         and (edge_id := edge.get("id", "")) not in path.edges
         and not edge_id.startswith("backward")

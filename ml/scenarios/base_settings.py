@@ -13,7 +13,6 @@ The file is optional; a base without one has the values of ``base``. Every key i
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -83,7 +82,7 @@ _SETTINGS_KEYS = tuple(
 )
 _PROFILE_LIMITS: dict[str, Range] = {
     "cruise_s": (1.0, 60.0),
-    "brake_mps2": (0.1, 3.0),
+    "brake_mps2": (0.1, 2.4),
     "low_speed_share": (0.0, 1.0),
     "stop_share": (0.0, 1.0),
     "hold_s": (0.1, 60.0),
@@ -110,7 +109,7 @@ def read_base_settings(folder: str | Path) -> BaseSettings:
         return BaseSettings()
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ScenarioError(f"{path} must be readable JSON. Got: {error}. Correct it.") from error
     values = _checked_object(content, _SETTINGS_KEYS, f"{path}")
     defaults = BaseSettings()
@@ -181,7 +180,7 @@ def _number(value: Any, limits: Range, place: str) -> float:  # noqa: ANN401 - a
     """Return a number within its limits."""
     low, high = limits
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not low <= value <= high:
+    if not is_number or not low <= value <= high:
         raise ScenarioError(
             f"{place} must be a number in [{low:g}, {high:g}]. Got {value!r}. Correct it."
         )

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 from ml.errors import ScenarioError
 from ml.scenarios.scenario_files import EGO_ID
+from ml.xml_files import read_xml
 
 Point3 = tuple[float, float, float]
 
@@ -107,25 +108,13 @@ class RoadPath:
         return path_position_m
 
 
-def parse_xml(path: Path) -> ElementTree.Element:
-    """Return the root element of an XML file.
-
-    Raises:
-        ScenarioError: The file is not well-formed.
-    """
-    try:
-        return ElementTree.parse(path).getroot()  # noqa: S314 - the parser expands no external entity
-    except (ElementTree.ParseError, UnicodeDecodeError, ValueError) as error:
-        raise ScenarioError(f"{path} must be well-formed XML. Got: {error}.") from error
-
-
 def read_route_edges(routes: Path) -> list[str]:
     """Return the edges of the ego's route.
 
     Raises:
         ScenarioError: The file is broken, or holds no ego with a route.
     """
-    root = parse_xml(routes)
+    root = read_xml(routes)
     ego = root.find(f"./vehicle[@id='{EGO_ID}']")
     if ego is None:
         raise ScenarioError(f"{routes} must hold a vehicle {EGO_ID!r}, the ego. Got none. Add it.")
@@ -155,7 +144,7 @@ def read_road_path(network: Path, edges: Sequence[str]) -> RoadPath:
         ScenarioError: An edge is missing, is listed twice, or its lane 0 does not lead to the
             next edge's.
     """
-    root = parse_xml(network)
+    root = read_xml(network)
     if len(set(edges)) < len(edges):
         raise ScenarioError(
             f"route of the ego in {network.parent} must pass each edge once. "
@@ -200,6 +189,8 @@ class _PathReader:
         try:
             length_m, speed_mps = float(lane.get("length", "")), float(lane.get("speed", ""))
             shape = tuple(_point(text) for text in lane.get("shape", "").split())
+            if not (0.0 < length_m < math.inf and 0.0 < speed_mps < math.inf):
+                raise ValueError(f"length {length_m:g} and speed {speed_mps:g}")
         except ValueError as error:
             raise ScenarioError(
                 f"lane {wanted!r} in {self._network} must have a length, a speed and a shape. "

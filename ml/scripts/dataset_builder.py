@@ -70,6 +70,7 @@ class DatasetRequest:
         counts: Number of scenarios of each split.
         emulator_params: The radio parameter file that the dataset refers to.
         ranges: The range of every drawn value.
+        is_replacing: Whether a dataset in ``output_dir`` gives way to the new one.
     """
 
     bases: tuple[BaseScenario, ...]
@@ -78,6 +79,7 @@ class DatasetRequest:
     counts: dict[str, int]
     emulator_params: Path
     ranges: AugmentationRanges = field(default_factory=AugmentationRanges)
+    is_replacing: bool = False
 
 
 def build_dataset(request: DatasetRequest, on_scenario: Callable[[str], None]) -> dict[str, Any]:
@@ -103,15 +105,29 @@ def build_dataset(request: DatasetRequest, on_scenario: Callable[[str], None]) -
             staging = Path(workplace) / "dataset"
             staging.mkdir()
             manifest = _DatasetBuilder(request, staging).build(on_scenario)
-            if output_dir.exists():
-                output_dir.rmdir()
-            staging.rename(output_dir)
+            _put_in_place(staging, output_dir, is_replacing=request.is_replacing)
     except OSError as error:
         raise RecordError(
             f"--output_dir {request.output_dir} must be a folder that can be written. "
             f"Got: {error}. Choose another folder."
         ) from error
     return manifest
+
+
+def _put_in_place(staging: Path, output_dir: Path, *, is_replacing: bool) -> None:
+    """Rename the finished dataset to its place; what it replaces goes only when that succeeded."""
+    if not is_replacing:
+        if output_dir.exists():
+            output_dir.rmdir()
+        staging.rename(output_dir)
+        return
+    replaced = staging.with_name("replaced")
+    output_dir.rename(replaced)
+    try:
+        staging.rename(output_dir)
+    except OSError:
+        replaced.rename(output_dir)
+        raise
 
 
 class _DatasetBuilder:

@@ -15,8 +15,14 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ml.command_line import OneLineArgumentParser, add_debug_flag, integer_in, run_command
-from ml.envs.scenario_manager import EVAL, TRAIN
+from ml.command_line import (
+    OneLineArgumentParser,
+    add_debug_flag,
+    integer_in,
+    path_text,
+    run_command,
+)
+from ml.envs.scenario_manager import EVAL, MANIFEST_FILE, TRAIN
 from ml.errors import ScenarioError
 from ml.scripts.base_scenario import find_input, load_bases, trainable
 from ml.scripts.convoy_placement import check_road
@@ -27,6 +33,7 @@ from ml.seeding import MAX_MASTER_SEED
 DEFAULT_BASE_DIR = "ml/scenarios/base"
 DEFAULT_EMULATOR_PARAMS = "ml/espnow_emulator/emulator_params_5m.json"
 MAX_COUNT = 1_000_000
+_DATASET_NAMES = {MANIFEST_FILE, "networks", *SPLITS}
 _NUM_PLAIN_LINES = 10
 
 
@@ -45,12 +52,22 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--base_dir",
         action="append",
+        type=path_text,
         metavar="DIR",
         help="Base scenario folder; may be given several times, each scenario then draws one "
         f"(default: {DEFAULT_BASE_DIR}).",
     )
     parser.add_argument(
-        "--output_dir", required=True, metavar="DIR", help="Dataset folder to make."
+        "--output_dir",
+        required=True,
+        type=path_text,
+        metavar="DIR",
+        help="Dataset folder to make.",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="Replace a dataset in --output_dir, once the new one is complete.",
     )
     parser.add_argument(
         "--seed",
@@ -67,6 +84,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--emulator_params",
+        type=path_text,
         default=DEFAULT_EMULATOR_PARAMS,
         metavar="FILE",
         help=f"Radio parameters the dataset refers to (default: {DEFAULT_EMULATOR_PARAMS}).",
@@ -87,33 +105,69 @@ def request_from(arguments: argparse.Namespace) -> DatasetRequest:
     """
     ranges = AugmentationRanges()
     output_dir = Path(arguments.output_dir)
-    _check_output_dir(output_dir)
+    is_replacing = _check_output_dir(output_dir, may_replace=arguments.overwrite)
     folders = [find_input(name, "--base_dir") for name in arguments.base_dir]
     bases = load_bases(folders)
     for base in bases:
         check_road(base, ranges)
     trainable({base.name: base for base in bases})
+    emulator_params = _checked_emulator_params(arguments.emulator_params)
+    if is_replacing:
+        _check_inputs_stay(output_dir, [*folders, emulator_params])
     return DatasetRequest(
         bases=tuple(bases),
         output_dir=output_dir,
         seed=arguments.seed,
         counts={TRAIN: arguments.train_count, EVAL: arguments.eval_count},
-        emulator_params=_checked_emulator_params(arguments.emulator_params),
+        emulator_params=emulator_params,
         ranges=ranges,
+        is_replacing=is_replacing,
     )
 
 
-def _check_output_dir(output_dir: Path) -> None:
-    """Refuse a place that is taken."""
+def _check_output_dir(output_dir: Path, *, may_replace: bool) -> bool:
+    """Refuse a place that is taken; return whether a dataset is there that may be replaced."""
     if output_dir.exists() and not output_dir.is_dir():
         raise ScenarioError(
             f"--output_dir must be a folder. Got the file {str(output_dir)!r}. Choose another."
         )
-    if output_dir.is_dir() and any(output_dir.iterdir()):
+    names = {path.name for path in _entries(output_dir)}
+    if not names:
+        return False
+    if not may_replace:
         raise ScenarioError(
             f"--output_dir must be new or empty. Got {str(output_dir)!r}, which holds files. "
-            "Choose another folder, or remove this one."
+            "Choose another folder, or remove this one, or replace a dataset with --overwrite."
         )
+    foreign = sorted(names - _DATASET_NAMES)
+    if foreign or MANIFEST_FILE not in names:
+        found = foreign[0] if foreign else f"no {MANIFEST_FILE}"
+        raise ScenarioError(
+            f"--overwrite must replace a dataset and nothing else. Got {str(output_dir)!r} with "
+            f"{found}. Choose another folder."
+        )
+    return True
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what a folder holds; nothing where there is no folder."""
+    try:
+        return list(folder.iterdir()) if folder.is_dir() else []
+    except OSError as error:
+        raise ScenarioError(
+            f"--output_dir must be a readable folder. Got {str(folder)!r}: {error.strerror}. "
+            "Choose another folder."
+        ) from error
+
+
+def _check_inputs_stay(output_dir: Path, inputs: Sequence[Path]) -> None:
+    """Refuse to replace a folder that an input lies in."""
+    for path in inputs:
+        if path.resolve().is_relative_to(output_dir.resolve()):
+            raise ScenarioError(
+                f"--overwrite must not remove an input. Got {str(path)!r} in {str(output_dir)!r}. "
+                "Choose another folder."
+            )
 
 
 def _checked_emulator_params(name: str) -> Path:

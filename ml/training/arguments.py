@@ -6,11 +6,25 @@ import argparse
 import re
 from collections.abc import Sequence
 
-from ml.command_line import OneLineArgumentParser, add_debug_flag, integer_in, number_in
+from ml.command_line import (
+    OneLineArgumentParser,
+    add_debug_flag,
+    integer_in,
+    number_in,
+    path_text,
+)
+from ml.errors import ConfigError
+from ml.evaluation.arguments import BASELINES
 from ml.seeding import MAX_MASTER_SEED
+from ml.training.rollout import (
+    check_batch_size,
+    check_num_envs,
+    default_num_envs,
+    rollout_steps,
+)
+from ml.types import MAX_ENVIRONMENTS
 
 DEFAULT_SUMO_CFG = "ml/scenarios/base/scenario.sumocfg"
-BASELINES = ("null", "driver", "oracle", "eebl")
 _MAX_COUNT = 10**9
 
 
@@ -31,13 +45,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
     parser.add_argument(
         "--dataset_dir",
-        type=_path_text,
+        type=path_text,
         metavar="DIR",
         help="Dataset folder (holds manifest.json). Without it the single scenario of --sumo_cfg.",
     )
     parser.add_argument(
         "--sumo_cfg",
-        type=_path_text,
+        type=path_text,
         metavar="FILE",
         help=f"Single scenario (default without --dataset_dir: {DEFAULT_SUMO_CFG}).",
     )
@@ -50,7 +64,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--emulator_params",
-        type=_path_text,
+        type=path_text,
         metavar="FILE",
         help="Radio parameters (default: the dataset's, else the packaged ones).",
     )
@@ -80,7 +94,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=integer_in(2, _MAX_COUNT),
         default=2048,
         metavar="N",
-        help="Steps per rollout, at most --total_timesteps are used (default: 2048).",
+        help="Steps per rollout, shared out to the environments; at most --total_timesteps are "
+        "used (default: 2048).",
     )
     parser.add_argument(
         "--ent_coef",
@@ -91,9 +106,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--output_dir",
-        type=_path_text,
+        type=path_text,
         metavar="DIR",
         help="Folder for model and metrics (default: ml/models/runs/<run_id>/).",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="Replace the run that the folder holds; foreign files in it stay.",
     )
     parser.add_argument(
         "--run_id",
@@ -108,13 +128,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help=f"Do not run {', '.join(BASELINES)} on the same episodes.",
     )
     parser.add_argument("--gui", action="store_true", help="Show SUMO's window (for debugging).")
-    parser.add_argument(
-        "--torch_threads",
-        type=integer_in(1, 1024),
-        default=1,
-        metavar="N",
-        help="Threads of the learner; the number changes the weights (default: 1).",
-    )
+    _add_learning_flags(parser)
+    _add_development_flags(parser)
     parser.add_argument("--quiet", action="store_true", help="Show no progress.")
     add_debug_flag(parser)
 
@@ -123,14 +138,79 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("Cannot specify both --dataset_dir and --sumo_cfg")
     if args.dataset_dir is None and args.sumo_cfg is None:
         args.sumo_cfg = DEFAULT_SUMO_CFG
+    try:
+        _divide_rollout(args)
+    except ConfigError as error:
+        parser.error(str(error))
     return args
 
 
-def _path_text(text: str) -> str:
-    """Accept a path that is not empty."""
-    if not text.strip():
-        raise argparse.ArgumentTypeError("must not be empty.")
-    return text
+def _add_learning_flags(parser: argparse.ArgumentParser) -> None:
+    """Add what speeds the learning up or shapes its updates."""
+    parser.add_argument(
+        "--n_envs",
+        type=integer_in(1, MAX_ENVIRONMENTS),
+        metavar="N",
+        help="Environments, a process each; must divide the rollout (default: the largest "
+        "number up to 4 that does).",
+    )
+    parser.add_argument(
+        "--batch_size",
+        type=integer_in(2, _MAX_COUNT),
+        metavar="N",
+        help="Steps per gradient step; must divide the rollout (default: the divisor nearest "
+        "to 512).",
+    )
+    parser.add_argument(
+        "--n_epochs",
+        type=integer_in(1, 1000),
+        default=10,
+        metavar="N",
+        help="Passes over a rollout in its update (default: 10).",
+    )
+    parser.add_argument(
+        "--device",
+        choices=("cpu", "cuda", "auto"),
+        default="cpu",
+        help="Where the learner computes; auto takes cuda if there is one (default: cpu).",
+    )
+    parser.add_argument(
+        "--threads",
+        type=integer_in(1, 1024),
+        default=1,
+        metavar="N",
+        help="Threads of the learner; the number changes the weights (default: 1).",
+    )
+
+
+def _add_development_flags(parser: argparse.ArgumentParser) -> None:
+    """Add how the best policy is chosen."""
+    parser.add_argument(
+        "--dev_interval",
+        type=integer_in(1, _MAX_COUNT),
+        default=20_000,
+        metavar="N",
+        help="Steps between two evaluations on the development split (default: 20,000).",
+    )
+    parser.add_argument(
+        "--dev_episodes",
+        type=integer_in(0, 1_000_000),
+        default=36,
+        metavar="N",
+        help="Episodes of each of them; 0: none, and nothing is held out (default: 36).",
+    )
+
+
+def _divide_rollout(args: argparse.Namespace) -> None:
+    """Fill in the number of environments and check that it and the batches fit the rollout."""
+    rollout = rollout_steps(args.n_steps, args.total_timesteps)
+    if args.n_envs is None:
+        args.n_envs = 1 if args.gui else default_num_envs(rollout)
+    if args.gui and args.n_envs > 1:
+        raise ConfigError(f"--n_envs must be 1 with --gui. Got {args.n_envs}. Leave one out.")
+    check_num_envs(args.n_envs, rollout)
+    if args.batch_size is not None:
+        check_batch_size(args.batch_size, rollout)
 
 
 def _run_id(text: str) -> str:

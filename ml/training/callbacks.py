@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import time
 from collections import deque
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from ml.errors import ConfigError, PolicyError, RecordError
 from ml.policies.deep_set_policy import clamp_action_std
+from ml.progress import ProgressDisplay
 from ml.provenance import atomic_path
 
-PLAIN_INTERVAL_S = 5.0
-"""Time between two lines of progress where standard error is no terminal."""
-
-_REFRESH_INTERVAL_S = 0.2
 _EPISODES_IN_MEAN = 100
 
 
@@ -39,66 +32,6 @@ def save_model_atomically(model: BaseAlgorithm, path: str | Path) -> None:
             model.save(temporary)
         except OSError as error:
             raise RecordError(f"{path} cannot be written: {error.strerror}. Free space.") from error
-
-
-class ProgressDisplay:
-    """Progress on standard error: a bar on a terminal, a line every few seconds elsewhere.
-
-    Args:
-        label: What is going on, such as "training".
-        total: Units of work.
-        unit: Their plural, such as "steps".
-        is_quiet: Show nothing at all.
-    """
-
-    def __init__(self, label: str, total: int, unit: str, *, is_quiet: bool = False) -> None:
-        self._label, self._total, self._unit = label, total, unit
-        self._is_quiet = is_quiet
-        self._started_s = self._shown_s = time.monotonic()
-        self._bar: Progress | None = None
-        console = Console(stderr=True)
-        if console.is_terminal and not is_quiet:
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[text]}"),
-                TextColumn("ETA"),
-                TimeRemainingColumn(),
-                console=console,
-            )
-            self._task = self._bar.add_task(label, total=total, text=unit)
-
-    def __enter__(self) -> Self:
-        """Show the bar, if there is one."""
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Take the bar away and give the terminal back."""
-        if self._bar is not None:
-            self._bar.stop()
-
-    def update(self, done: int, note: str = "", *, is_last: bool = False) -> None:
-        """Show ``done`` units and a note, unless the last picture is still fresh."""
-        now_s = time.monotonic()
-        interval_s = PLAIN_INTERVAL_S if self._bar is None else _REFRESH_INTERVAL_S
-        if self._is_quiet or (now_s - self._shown_s < interval_s and not is_last):
-            return
-        self._shown_s = now_s
-        rate = done / max(now_s - self._started_s, 1e-9)
-        text = f"{self._unit}, {rate:,.3g} {self._unit}/s{note and ', '}{note}"
-        if self._bar is not None:
-            self._bar.update(self._task, completed=min(done, self._total), text=text)
-            return
-        left_s = max(self._total - done, 0) / max(rate, 1e-9)
-        sys.stderr.write(f"{self._label}: {done:,}/{self._total:,} {text}, ETA {left_s:.0f} s\n")
-        sys.stderr.flush()
 
 
 class BoundedLogStdCallback(BaseCallback):
@@ -122,7 +55,9 @@ class BoundedLogStdCallback(BaseCallback):
 
 
 class CheckpointCallback(BaseCallback):
-    """Save ``deep_sets_<steps>_steps.zip`` whenever a multiple of the period is passed.
+    """Save ``deep_sets_<steps>_steps.zip`` at each multiple of the period, by which it is named.
+
+    Where the number of environments does not divide the period, the step just beyond it counts.
 
     Args:
         folder: Existing folder for the checkpoints.
@@ -139,7 +74,7 @@ class CheckpointCallback(BaseCallback):
     def _on_step(self) -> bool:
         if self.num_timesteps // self._period_steps > self._num_saved:
             self._num_saved = self.num_timesteps // self._period_steps
-            path = self._folder / f"deep_sets_{self.num_timesteps}_steps.zip"
+            path = self._folder / f"deep_sets_{self._num_saved * self._period_steps}_steps.zip"
             save_model_atomically(self.model, path)
         return True
 

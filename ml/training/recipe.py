@@ -7,8 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from ml.errors import ConfigError
 from ml.provenance import REPOSITORY_ROOT
 from ml.training.arguments import DEFAULT_SUMO_CFG
+from ml.training.rollout import batch_size_for, check_batch_size, check_num_envs, rollout_steps
 
 GAMMA = 0.97
 """Discount: 3 s of control steps, about as long as a braking and its consequence last."""
@@ -24,30 +28,47 @@ TRAINING_PEER_DRIVER = "delayed"
 
 PEER_EMBED_DIM = 32
 
-BATCH_SIZE = 512
-"""Advantages are normalised within a batch, and hazards fill 3 % of the steps: a small batch often
-holds none, and then the noise of calm driving is scaled up to the size of a hazard."""
-
 
 def learner_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """Return PPO's keyword arguments that do not name a file."""
-    n_steps = max(2, min(args.n_steps, args.total_timesteps))
+    """Return PPO's keyword arguments that do not name a file.
+
+    Raises:
+        ConfigError: The rollout cannot be divided as asked for, or the device is not there.
+    """
+    rollout = rollout_steps(args.n_steps, args.total_timesteps)
+    batch_size = getattr(args, "batch_size", None)
     return {
         "ent_coef": args.ent_coef,
         "learning_rate": args.learning_rate,
-        "n_steps": n_steps,
-        "batch_size": batch_size_for(n_steps),
+        "n_steps": rollout // check_num_envs(num_envs(args), rollout),
+        "batch_size": check_batch_size(batch_size or batch_size_for(rollout), rollout),
+        "n_epochs": getattr(args, "n_epochs", 10),
         "gamma": GAMMA,
         "gae_lambda": GAE_LAMBDA,
         "seed": args.seed,
-        "device": "cpu",
+        "device": _checked_device(getattr(args, "device", "cpu")),
     }
 
 
-def batch_size_for(n_steps: int) -> int:
-    """Return the divisor of the rollout that is nearest to 512 in ratio, at least 2."""
-    divisors = (size for size in range(2, n_steps + 1) if n_steps % size == 0)
-    return min(divisors, key=lambda size: max(size / BATCH_SIZE, BATCH_SIZE / size))
+def num_envs(args: argparse.Namespace) -> int:
+    """Return the number of environments; arguments without the field mean one."""
+    return int(getattr(args, "n_envs", None) or 1)
+
+
+def has_development(args: argparse.Namespace) -> bool:
+    """Return whether scenarios are held out to choose the best policy by."""
+    return bool(getattr(args, "dev_episodes", 0))
+
+
+def _checked_device(name: str) -> str:
+    """Return the device to learn on, `auto` resolved."""
+    is_there = torch.cuda.is_available() if name != "cpu" else False
+    if name == "cuda" and not is_there:
+        raise ConfigError(
+            "--device cuda must be available. Got no CUDA device that torch can use. "
+            "Use --device cpu, or install a driver and a build of torch with CUDA."
+        )
+    return "cuda" if is_there else "cpu"
 
 
 def manifest_settings(args: argparse.Namespace, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,13 +78,22 @@ def manifest_settings(args: argparse.Namespace, settings: Mapping[str, Any]) -> 
         "algorithm": "PPO",
         "peer_embed_dim": PEER_EMBED_DIM,
         "reward_is_normalised": True,
-        "torch_threads": getattr(args, "torch_threads", 1),
+        "threads": getattr(args, "threads", 1),
+        "n_envs": num_envs(args),
         "environment": environment_kwargs(args, "train"),
+        "development": development_settings(args),
     }
 
 
+def development_settings(args: argparse.Namespace) -> dict[str, Any] | None:
+    """Return the number of development episodes and their interval, or None without any."""
+    if not has_development(args):
+        return None
+    return {"episodes": args.dev_episodes, "interval_steps": args.dev_interval}
+
+
 def environment_kwargs(args: argparse.Namespace, mode: str) -> dict[str, Any]:
-    """Return the environment's keyword arguments for training or evaluation."""
+    """Return the environment's keyword arguments for the mode `train`, `dev` or `eval`."""
     kwargs: dict[str, Any] = {
         "render_mode": "human" if args.gui else None,
         "gui": args.gui,
@@ -73,6 +103,8 @@ def environment_kwargs(args: argparse.Namespace, mode: str) -> dict[str, Any]:
     if mode == "train":
         kwargs["max_steps"] = TRAINING_EPISODE_STEPS
         kwargs["peer_driver"] = TRAINING_PEER_DRIVER
+        if has_development(args):
+            kwargs["hold_out_development"] = True
     if args.dataset_dir is not None:
         kwargs["dataset_dir"] = args.dataset_dir
     else:

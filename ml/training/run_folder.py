@@ -9,43 +9,51 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ml.envs.convoy import read_departures
+from ml.envs.departures import read_departures
 from ml.envs.scenario_manager import MANIFEST_FILE, TRAIN, ScenarioManager
 from ml.envs.sumo_connection import read_scenario_files
-from ml.errors import ConfigError, RecordError
-from ml.espnow_emulator.parameters import DEFAULT_PARAMETERS_PATH, load_radio_parameters
+from ml.errors import ConfigError, RadioParameterError, RecordError, ScenarioError
+from ml.espnow_emulator.parameters import load_radio_parameters
+from ml.evaluation.episode_files import BASELINE_EPISODES_FILE, EPISODES_FILE
+from ml.policies.checkpoint import MODEL_FILE
 from ml.provenance import (
     git_state,
     processor_name,
     sha256_of_file,
     software_versions,
     write_json_atomically,
-    write_text_atomically,
 )
+from ml.records import json_ready, time_stamp
+from ml.scenarios import base_settings
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 RUN_MANIFEST = "manifest.json"
-MODEL_FILE = "model_final.zip"
+BEST_MODEL_FILE = "model_best.zip"
 METRICS_FILE = "metrics.json"
 PROGRESS_FILE = "progress.jsonl"
-EPISODES_FILE = "episodes.jsonl"
-BASELINE_EPISODES_FILE = "baseline_episodes.jsonl"
+DEVELOPMENT_FILE = "development.jsonl"
 CHECKPOINT_FOLDER = "checkpoints"
 TENSORBOARD_FOLDER = "tensorboard"
-_RUN_FILES = (RUN_MANIFEST, MODEL_FILE, METRICS_FILE, PROGRESS_FILE)
+_OUTPUT_FILES = (
+    MODEL_FILE,
+    BEST_MODEL_FILE,
+    PROGRESS_FILE,
+    DEVELOPMENT_FILE,
+    EPISODES_FILE,
+    BASELINE_EPISODES_FILE,
+)
+RUN_FILES = (RUN_MANIFEST, METRICS_FILE, *_OUTPUT_FILES)
+"""Every file of a run in its folder itself."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +64,13 @@ class RunInputs:
         files: Path of every input file by what it is.
         num_peers_distribution: Scenarios per number of peers and split, as the dataset's manifest
             says; None for a single scenario.
+        is_development_disjoint: Whether training meets no scenario of the development split,
+            given that it is held out.
     """
 
     files: Mapping[str, Path]
     num_peers_distribution: Mapping[str, Any] | None
+    is_development_disjoint: bool = False
 
 
 def resolve_inputs(args: argparse.Namespace, sumo_cfg: str | None) -> RunInputs:
@@ -76,31 +87,42 @@ def resolve_inputs(args: argparse.Namespace, sumo_cfg: str | None) -> RunInputs:
 
     Raises:
         ScenarioError: The dataset or the scenario cannot be used.
-        RadioParameterError: The radio parameters cannot be used.
+        RadioParameterError: The radio parameters cannot be used, or not for training.
     """
     files: dict[str, Path] = {}
     distribution = None
+    is_development_disjoint = False
     dataset_params: Path | None = None
     if args.dataset_dir is not None:
-        manager = ScenarioManager(args.dataset_dir, args.seed, TRAIN)
+        manager = ScenarioManager(args.dataset_dir, args.seed, TRAIN, hold_out_development=True)
         manager.verify_all()
         if not getattr(args, "skip_eval", False):
             manager.set_eval_mode()  # raises where that split is empty
         distribution = manager.manifest.get("num_peers_distribution")
+        is_development_disjoint = manager.is_development_disjoint
         files["dataset_manifest"] = Path(args.dataset_dir) / MANIFEST_FILE
         dataset_params = None if args.emulator_params else manager.emulator_params_path
     elif sumo_cfg is not None:
         files |= _scenario_files(sumo_cfg)
-    params = Path(args.emulator_params or dataset_params or DEFAULT_PARAMETERS_PATH)
-    load_radio_parameters(params)
-    files["emulator_params"] = params
-    return RunInputs(files, distribution)
+    params = load_radio_parameters(args.emulator_params or dataset_params)
+    if params.use == "test":
+        raise RadioParameterError(
+            f"use in {params.source} must not be 'test' for training. Got 'test': these are values "
+            "to judge a policy on. Train with other --emulator_params."
+        )
+    files["emulator_params"] = Path(params.source)
+    return RunInputs(files, distribution, is_development_disjoint)
 
 
 def _scenario_files(sumo_cfg: str) -> dict[str, Path]:
     """Return a single scenario's files by what they are."""
     scenario = read_scenario_files(sumo_cfg)
     read_departures(scenario)  # raises where the ego is missing or departs late
+    if base_settings.read_base_settings(scenario.sumocfg.parent).held_out:
+        raise ScenarioError(
+            f"sumo_cfg must not be a base that is held out of training. Got {sumo_cfg!r}, whose "
+            f"{base_settings.BASE_SETTINGS_FILE} says held_out. Train on another one."
+        )
     files = {"sumo_cfg": scenario.sumocfg, "network": scenario.network}
     files |= {f"routes_{index}": path for index, path in enumerate(scenario.routes)}
     return files | {f"additional_{index}": path for index, path in enumerate(scenario.additional)}
@@ -119,18 +141,22 @@ def name_run(args: argparse.Namespace) -> None:
         args.output_dir = str(runs / name)
 
 
-def check_is_free(output_dir: str | Path) -> None:
+def check_is_free(output_dir: str | Path, *, is_overwriting: bool = False) -> None:
     """Check that a run can be written to a folder, without creating anything.
+
+    Args:
+        output_dir: The folder.
+        is_overwriting: Whether a run may be there already.
 
     Raises:
         ConfigError: The folder holds a run already, is a file, or cannot be written to.
     """
     folder = Path(output_dir)
-    taken = [name for name in _RUN_FILES if (folder / name).exists()]
-    if taken:
+    taken = [name for name in RUN_FILES if (folder / name).exists()]
+    if taken and not is_overwriting:
         raise ConfigError(
             f"--output_dir must not hold a run already. Got {str(folder)!r} with {taken[0]}. "
-            "Choose another folder, or another --run_id."
+            "Choose another folder, or another --run_id, or replace the run with --overwrite."
         )
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not existing.is_dir():
@@ -235,48 +261,6 @@ def failures_recorded(output_dir: str | Path | None) -> Iterator[None]:
 def output_hashes(output_dir: str | Path) -> dict[str, str]:
     """Return the SHA-256 of the run's outputs that are there."""
     folder = Path(output_dir)
-    names = (MODEL_FILE, PROGRESS_FILE, EPISODES_FILE, BASELINE_EPISODES_FILE)
-    return {name: sha256_of_file(folder / name) for name in names if (folder / name).is_file()}
-
-
-def save_episodes(
-    output_dir: str | Path,
-    records: Sequence[Mapping[str, Any]],
-    baselines: Mapping[str, Sequence[Mapping[str, Any]]],
-) -> None:
-    """Write every episode of the policy, and of the baselines, from which all else follows."""
-    folder = Path(output_dir)
-    write_json_lines(folder / EPISODES_FILE, records)
-    if baselines:
-        rows = [{"policy": name, **row} for name, rows in baselines.items() for row in rows]
-        write_json_lines(folder / BASELINE_EPISODES_FILE, rows)
-
-
-def write_json_lines(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write one JSON object a line, the file whole or not at all."""
-    lines = [json.dumps(json_ready(row), allow_nan=False) + "\n" for row in rows]
-    write_text_atomically(path, "".join(lines))
-
-
-def json_ready(value: Any) -> Any:  # noqa: ANN401 - any value in, any JSON value out
-    """Return ``value`` as strict JSON can hold it: NaN and infinity become null.
-
-    >>> json_ready({"rates": (0.5, float("nan"))})
-    {'rates': [0.5, None]}
-    """
-    if isinstance(value, Mapping):
-        return {str(key): json_ready(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [json_ready(item) for item in value]
-    if isinstance(value, (np.generic, np.ndarray)):
-        return json_ready(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    return str(value)
-
-
-def time_stamp() -> str:
-    """Return the local time with its offset, in ISO 8601, to the second."""
-    return datetime.now().astimezone().isoformat(timespec="seconds")
+    return {
+        name: sha256_of_file(folder / name) for name in _OUTPUT_FILES if (folder / name).is_file()
+    }

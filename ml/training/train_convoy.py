@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -19,34 +21,54 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.utils import set_random_seed
-from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from ml.command_line import run_command
 from ml.envs import ENVIRONMENT_ID
-from ml.errors import PolicyError
-from ml.evaluation.run import (
-    EpisodeRecord,
-    check_same_episodes,
-    run_episodes,
-    run_scripted_policy,
-)
+from ml.envs.vector_env import ConvoyWorkers
+from ml.evaluation.baseline_runs import run_baselines
+from ml.evaluation.episode_files import save_episodes
+from ml.evaluation.episodes import EpisodeRecord, run_episodes
 from ml.evaluation.verdict import build_report
 from ml.evaluation.verdict_text import format_report
-from ml.policies.baselines import make_scripted_policy
+from ml.policies.checkpoint import MODEL_FILE, load_policy
 from ml.policies.deep_set_policy import create_deep_set_policy_kwargs, initialise_no_intervention
 from ml.provenance import sha256_of_file, write_json_atomically
+from ml.records import json_ready, time_stamp
 from ml.training import recipe, run_folder
-from ml.training.arguments import BASELINES, parse_args
+from ml.training.arguments import parse_args
 from ml.training.callbacks import (
     BoundedLogStdCallback,
     CheckpointCallback,
     ProgressCallback,
-    ProgressDisplay,
     actor_critic_of,
     save_model_atomically,
 )
+from ml.training.development import DevelopmentCallback, DevelopmentEpisodes, training_report
+from ml.training.old_run import check_removable, remove_run
+from ml.training.vector_adapter import WorkersVecEnv
 
-__all__ = ["EvaluationResult", "evaluate", "main", "parse_args", "save_metrics", "train"]
+__all__ = [
+    "EvaluationResult",
+    "TrainingResult",
+    "evaluate",
+    "main",
+    "parse_args",
+    "save_metrics",
+    "train",
+]
+
+
+class TrainingResult(dict[str, Any]):
+    """The summary that goes into `training` of metrics.json, with what is known beyond it.
+
+    Attributes:
+        report: Objects to add to metrics.json beside `training`.
+    """
+
+    def __init__(self, summary: Mapping[str, Any], report: Mapping[str, Any]) -> None:
+        super().__init__(summary)
+        self.report = dict(report)
 
 
 class EvaluationResult(dict[str, Any]):
@@ -83,46 +105,83 @@ def train(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
         RoadSenseError: An input or the output folder cannot be used, or the simulator failed.
     """
     run_folder.name_run(args)
-    run_folder.check_is_free(args.output_dir)
+    is_overwriting = getattr(args, "overwrite", False)
+    run_folder.check_is_free(args.output_dir, is_overwriting=is_overwriting)
     inputs = run_folder.resolve_inputs(args, recipe.sumo_cfg_path(args))
+    check_removable(args.output_dir, inputs.files.values())
     settings = recipe.learner_settings(args)
-    env = gym.make(ENVIRONMENT_ID, **recipe.environment_kwargs(args, "train"))
-    try:
+    with ExitStack() as stack:
+        vector = stack.enter_context(closing(_open_environments(args)))
+        judge = _open_development(args)
+        if judge is not None:
+            stack.enter_context(closing(judge))
         manifest = run_folder.build_manifest(args, inputs, recipe.manifest_settings(args, settings))
+        if is_overwriting:
+            remove_run(args.output_dir)
         run_folder.start_run(args.output_dir, manifest)
         _say(f"Starting training: {args.total_timesteps} timesteps")
         _say(f"Output directory: {args.output_dir}")
         with run_folder.failures_recorded(args.output_dir):
-            model_path, num_steps = _learn(args, env, settings)
-    finally:
-        env.close()
+            model_path, num_steps = _learn(args, vector, settings, judge)
+            report = training_report(
+                recipe.development_settings(args),
+                args.output_dir,
+                is_disjoint=inputs.is_development_disjoint,
+                judge=judge,
+                num_steps=num_steps,
+            )
     run_folder.update_manifest(
         args.output_dir,
-        {"status": "trained", "finished_at": run_folder.time_stamp(), "num_steps": num_steps},
+        {"status": "trained", "finished_at": time_stamp(), "num_steps": num_steps},
     )
     _say(f"Model saved to: {model_path}")
-    return model_path, {"training_timesteps": args.total_timesteps}
+    return model_path, TrainingResult({"training_timesteps": args.total_timesteps}, report)
+
+
+def _open_environments(args: argparse.Namespace) -> VecEnv:
+    """Open the training environments: one in this process, several in processes of their own."""
+    num_envs = recipe.num_envs(args)
+    kwargs = recipe.environment_kwargs(args, "train")
+    # Also before several: what is wrong with the arguments is said here, by one process.
+    env = gym.make(ENVIRONMENT_ID, **kwargs)
+    if num_envs > 1:
+        env.close()
+        return WorkersVecEnv(ConvoyWorkers(num_envs, kwargs))
+    monitored = Monitor(env)
+    return DummyVecEnv([lambda: monitored])
+
+
+def _open_development(args: argparse.Namespace) -> DevelopmentCallback | None:
+    """Open the development episodes, unless training is shorter than their interval."""
+    settings = recipe.development_settings(args)
+    if settings is None or args.total_timesteps < settings["interval_steps"]:
+        return None
+    kwargs = {**recipe.environment_kwargs(args, "dev"), "gui": False, "render_mode": None}
+    episodes = DevelopmentEpisodes(kwargs, settings["episodes"])
+    return DevelopmentCallback(episodes, args.output_dir, settings["interval_steps"])
 
 
 def _learn(
-    args: argparse.Namespace, env: gym.Env[Any, Any], settings: Mapping[str, Any]
+    args: argparse.Namespace,
+    vector: VecEnv,
+    settings: Mapping[str, Any],
+    judge: DevelopmentCallback | None,
 ) -> tuple[str, int]:
-    """Run PPO on ``env``, save the model and return its path and the steps taken."""
-    torch.set_num_threads(getattr(args, "torch_threads", 1))
+    """Run PPO on the environments, save the model and return its path and the steps taken."""
+    torch.set_num_threads(getattr(args, "threads", 1))
     set_random_seed(args.seed)
     folder = Path(args.output_dir)
-    monitored = Monitor(env)
-    vector = VecNormalize(
-        DummyVecEnv([lambda: monitored]), norm_obs=False, norm_reward=True, gamma=recipe.GAMMA
-    )
-    model = PPO(
-        "MultiInputPolicy",
-        vector,
-        policy_kwargs=create_deep_set_policy_kwargs(peer_embed_dim=recipe.PEER_EMBED_DIM),
-        verbose=0,
-        tensorboard_log=str(folder / run_folder.TENSORBOARD_FOLDER),
-        **settings,
-    )
+    with warnings.catch_warnings():
+        # Whoever asks for a GPU need not be told that a small network is no faster there.
+        warnings.filterwarnings("ignore", message="You are trying to run PPO on the GPU")
+        model = PPO(
+            "MultiInputPolicy",
+            VecNormalize(vector, norm_obs=False, norm_reward=True, gamma=recipe.GAMMA),
+            policy_kwargs=create_deep_set_policy_kwargs(peer_embed_dim=recipe.PEER_EMBED_DIM),
+            verbose=0,
+            tensorboard_log=str(folder / run_folder.TENSORBOARD_FOLDER),
+            **settings,
+        )
     initialise_no_intervention(actor_critic_of(model))
     progress = ProgressCallback(
         folder / run_folder.PROGRESS_FILE,
@@ -130,14 +189,12 @@ def _learn(
         is_quiet=getattr(args, "quiet", False),
     )
     checkpoints = CheckpointCallback(folder / run_folder.CHECKPOINT_FOLDER)
+    callbacks = [BoundedLogStdCallback(), checkpoints, *filter(None, [judge]), progress]
     try:
-        model.learn(
-            total_timesteps=args.total_timesteps,
-            callback=[BoundedLogStdCallback(), checkpoints, progress],
-        )
+        model.learn(total_timesteps=args.total_timesteps, callback=callbacks)
     finally:
         progress.close()
-    model_path = os.path.join(args.output_dir, run_folder.MODEL_FILE)  # noqa: PTH118 - a str
+    model_path = os.path.join(args.output_dir, MODEL_FILE)  # noqa: PTH118 - a str
     save_model_atomically(model, model_path)
     return model_path, model.num_timesteps
 
@@ -159,7 +216,7 @@ def evaluate(model_path: str, args: argparse.Namespace) -> dict[str, Any]:
         PolicyError: The model cannot be read.
     """
     _say(f"\nStarting evaluation: {args.eval_episodes} episodes")
-    model = _load_model(model_path)
+    model = load_policy(model_path, PPO.load)
     env = gym.make(ENVIRONMENT_ID, **recipe.environment_kwargs(args, "eval"))
 
     def report_episode(record: EpisodeRecord) -> None:
@@ -182,16 +239,6 @@ def evaluate(model_path: str, args: argparse.Namespace) -> dict[str, Any]:
         f"({summary['collision_rate'] * 100:.1f}%)"
     )
     return EvaluationResult(summary, records)
-
-
-def _load_model(model_path: str) -> PPO:
-    """Load a model, or say in one line why that fails."""
-    try:
-        return PPO.load(model_path)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise PolicyError(
-            f"{model_path} must be a model saved by train_convoy. Got: {error}. Check the path."
-        ) from error
 
 
 def _summarise(records: Sequence[EpisodeRecord]) -> dict[str, Any]:
@@ -224,26 +271,15 @@ def compare_with_baselines(result: EvaluationResult, args: argparse.Namespace) -
     Raises:
         RecordError: A baseline did not meet the same episodes.
     """
-    for name in () if args.skip_baselines else BASELINES:
-        result.baselines[name] = _run_baseline(name, args)
-        check_same_episodes(result.records, result.baselines[name], name)
-    result.report = build_report(result.records, result.baselines)
-
-
-def _run_baseline(name: str, args: argparse.Namespace) -> list[EpisodeRecord]:
-    """Return a baseline's records on the evaluation episodes."""
 
     def make_environment(options: Mapping[str, Any]) -> gym.Env[Any, Any]:
         return gym.make(ENVIRONMENT_ID, **{**recipe.environment_kwargs(args, "eval"), **options})
 
-    total = args.eval_episodes
-    with ProgressDisplay(f"baseline {name}", total, "episodes", is_quiet=args.quiet) as display:
-
-        def show(record: EpisodeRecord) -> None:
-            done = record["episode_index"] + 1
-            display.update(done, is_last=done == total)
-
-        return run_scripted_policy(make_scripted_policy(name), make_environment, total, show)
+    if not args.skip_baselines:
+        result.baselines = run_baselines(
+            make_environment, args.eval_episodes, result.records, is_quiet=args.quiet
+        )
+    result.report = build_report(result.records, result.baselines)
 
 
 # --- Records -------------------------------------------------------------------------------------
@@ -257,8 +293,8 @@ def save_metrics(
 ) -> str:
     """Write ``metrics.json``.
 
-    `config`, `training` and `evaluation` hold the specified keys; what an ``EvaluationResult``
-    reports beyond them gets keys of its own. NaN and infinity become null.
+    `config`, `training` and `evaluation` hold the specified keys; what a ``TrainingResult`` and an
+    ``EvaluationResult`` report beyond them gets keys of its own. NaN and infinity become null.
 
     Args:
         output_dir: The run's folder.
@@ -280,7 +316,7 @@ def save_metrics(
     metrics = {
         "schema_version": run_folder.SCHEMA_VERSION,
         "run_id": args.run_id,
-        "timestamp": run_folder.time_stamp(),
+        "timestamp": time_stamp(),
         "config": {
             "dataset_dir": args.dataset_dir,
             "sumo_cfg": args.sumo_cfg,
@@ -293,11 +329,12 @@ def save_metrics(
         },
         "training": training_metrics,
         "evaluation": eval_metrics,
+        **getattr(training_metrics, "report", {}),
         **getattr(eval_metrics, "report", {}),
         "provenance": {"sha256": hashes},
     }
     metrics_path = os.path.join(output_dir, run_folder.METRICS_FILE)  # noqa: PTH118 - a str
-    write_json_atomically(metrics_path, run_folder.json_ready(metrics))
+    write_json_atomically(metrics_path, json_ready(metrics))
     _say(f"Metrics saved to: {metrics_path}")
     return metrics_path
 
@@ -322,9 +359,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             eval_metrics = evaluate(model_path, args)
         if isinstance(eval_metrics, EvaluationResult):
             compare_with_baselines(eval_metrics, args)
-            run_folder.save_episodes(args.output_dir, eval_metrics.records, eval_metrics.baselines)
+            save_episodes(args.output_dir, eval_metrics.records, eval_metrics.baselines)
         run_folder.update_manifest(
-            args.output_dir, {"status": "complete", "finished_at": run_folder.time_stamp()}
+            args.output_dir, {"status": "complete", "finished_at": time_stamp()}
         )
         save_metrics(args.output_dir, training_metrics, eval_metrics, args)
     if isinstance(eval_metrics, EvaluationResult):

@@ -31,7 +31,7 @@ PAGES = sorted(
     for path in (*REPOSITORY_ROOT.glob("*.md"), *REPOSITORY_ROOT.glob("docs/**/*.md"))
 )
 DECISIONS = [page for page in PAGES if page.startswith("docs/decisions/")]
-MODULE_OF_VERB = {verb: module for verb, (module, _) in VERBS.items()}
+MODULE_OF_VERB = {name: verb.module for name, verb in VERBS.items()}
 COMMAND = re.compile(r"(?:python -m (ml[\w.]+)|roadsense ([a-z]+))([^\n`]*)")
 FLAG = re.compile(r"--[a-z][a-z_]*")
 

@@ -17,6 +17,9 @@ LEAF_MODULES = {
     "ml.provenance",
     "ml.command_line",
     "ml.kernels",
+    "ml.progress",
+    "ml.records",
+    "ml.xml_files",
 }
 BORDERS = {"ml", "ml.types"}
 STAGES = {"ml.metrics", "ml.espnow_emulator", "ml.policies", "ml.scenarios", "ml.envs"}
@@ -35,12 +38,21 @@ PROJECT_IMPORTS = {
     "ml.scripts": {"ml.envs", "ml.scenarios", "ml.espnow_emulator.parameters"},
     "ml.evaluation": {"ml.envs", "ml.policies", "ml.metrics"},
     "ml.training": {"ml.evaluation", "ml.policies", "ml.envs", "ml.espnow_emulator.parameters"},
+    "ml.training.run_folder": {
+        "ml.evaluation",
+        "ml.policies",
+        "ml.envs",
+        "ml.espnow_emulator.parameters",
+        "ml.scenarios.base_settings",
+    },
 }
 
 # Third-party packages that a module may import; the longest prefix decides here too.
 PACKAGES = {
     "ml": set(),
     "ml.seeding": {"numpy"},
+    "ml.progress": {"rich"},
+    "ml.records": {"numpy"},
     "ml.kernels": {"numba"},
     "ml.types": {"numpy"},
     "ml.metrics": {"numpy"},
@@ -51,6 +63,7 @@ PACKAGES = {
     "ml.scripts": {"numpy", "rich"},
     "ml.policies": {"numpy", "gymnasium", "torch", "stable_baselines3"},
     "ml.evaluation": {"numpy", "gymnasium", "scipy"},
+    "ml.evaluation.run": {"gymnasium", "stable_baselines3"},
     "ml.training": {"numpy", "gymnasium", "rich", "torch", "stable_baselines3"},
 }
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 from stable_baselines3 import PPO
 
@@ -70,6 +71,7 @@ def run(dataset_dir, tmp_path_factory):
     result = train(
         *("--dataset_dir", str(dataset_dir), "--total_timesteps", "600", "--n_steps", "300"),
         *("--eval_episodes", "3", "--output_dir", str(folder), "--run_id", "r1"),
+        *("--dev_interval", "300", "--dev_episodes", "3"),
     )
     return folder, result
 
@@ -79,9 +81,11 @@ def test_run_folder_holds_what_is_documented_and_no_temporary_file(run):
     assert sorted(path.name for path in folder.iterdir()) == [
         "baseline_episodes.jsonl",
         "checkpoints",
+        "development.jsonl",
         "episodes.jsonl",
         "manifest.json",
         "metrics.json",
+        "model_best.zip",
         "model_final.zip",
         "progress.jsonl",
         "tensorboard",
@@ -108,7 +112,8 @@ def test_manifest_names_every_input_and_output_by_its_hash(run, dataset_dir):
     assert manifest["outputs"] == {
         name: sha256_of_file(folder / name)
         for name in (
-            "model_final.zip", "progress.jsonl", "episodes.jsonl", "baseline_episodes.jsonl"
+            "model_final.zip", "model_best.zip", "progress.jsonl", "development.jsonl",
+            "episodes.jsonl", "baseline_episodes.jsonl",
         )
     }  # fmt: skip
 
@@ -134,14 +139,50 @@ def test_model_loads_with_plain_stable_baselines(run):
     assert action.shape == (1,)
 
 
-def test_same_seed_gives_the_same_rewards(run, dataset_dir, tmp_path):
+def test_policies_are_judged_on_the_development_split_and_the_best_is_kept(run):
+    folder, _ = run
+    metrics = json.loads((folder / "metrics.json").read_text())
+    development, best = metrics["development"], metrics["models"]["best"]
+    assert [row["steps"] for row in development["evaluations"]] == [300, 600]
+    assert rows_of(folder / "development.jsonl") == development["evaluations"]
+    assert (development["episodes"], development["is_disjoint"]) == (3, True)
+    returns = {row["steps"]: row["mean_return"] for row in development["evaluations"]}
+    assert best["steps"] == (600 if returns[600] > returns[300] else 300)
+    assert best["sha256"] == sha256_of_file(folder / "model_best.zip")
+    assert PPO.load(folder / "model_best.zip", device="cpu").num_timesteps == best["steps"]
+
+
+def weights_of(folder):
+    policy = PPO.load(folder / "model_final.zip", device="cpu").policy
+    return {name: tensor.numpy() for name, tensor in policy.state_dict().items()}
+
+
+def test_same_seed_and_environments_give_the_same_weights_judged_on_the_way_or_not(
+    run, dataset_dir, tmp_path
+):
     folder, _ = run
     train(
         *("--dataset_dir", str(dataset_dir), "--total_timesteps", "600", "--n_steps", "300"),
         *("--eval_episodes", "3", "--output_dir", str(tmp_path), "--skip_baselines"),
+        *("--n_envs", "4"),  # the default of a rollout of 300
     )
-    expected = [row["return"] for row in rows_of(folder / "episodes.jsonl")]
-    assert [row["return"] for row in rows_of(tmp_path / "episodes.jsonl")] == expected
+    expected, found = weights_of(folder), weights_of(tmp_path)
+    assert [name for name in expected if not np.array_equal(expected[name], found[name])] == []
+    assert rows_of(tmp_path / "episodes.jsonl") == rows_of(folder / "episodes.jsonl")
+
+
+def test_one_environment_trains_in_this_process_and_another_run_can_take_its_folder(tmp_path):
+    flags = ("--total_timesteps", "50", "--skip_eval", "--output_dir", str(tmp_path))
+    train(*flags, "--n_envs", "1", "--dev_episodes", "0")
+    assert not (tmp_path / "model_best.zip").exists()
+    assert json.loads((tmp_path / "metrics.json").read_text())["models"]["best"] is None
+    (tmp_path / "notes.txt").write_text("precious")
+    before = sha256_of_file(tmp_path / "model_final.zip")
+    train(*flags, "--seed", "7", "--overwrite")
+    assert sha256_of_file(tmp_path / "model_final.zip") != before
+    assert (tmp_path / "model_best.zip").exists()
+    assert (tmp_path / "notes.txt").read_text() == "precious"
+    assert len(rows_of(tmp_path / "progress.jsonl")) == 1
 
 
 def test_second_run_into_the_same_folder_is_refused_on_one_line(run, dataset_dir):

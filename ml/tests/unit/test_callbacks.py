@@ -11,13 +11,14 @@ import torch
 from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from ml.errors import ConfigError, RecordError
+from ml.progress import ProgressDisplay
 from ml.training.callbacks import (
     BoundedLogStdCallback,
     CheckpointCallback,
     ProgressCallback,
-    ProgressDisplay,
     save_model_atomically,
 )
 
@@ -80,6 +81,21 @@ def test_checkpoints_are_named_by_their_steps(tmp_path):
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["deep_sets_25_steps.zip", "deep_sets_50_steps.zip"]
     assert all(zipfile.is_zipfile(tmp_path / name) for name in names)
+
+
+def test_checkpoints_are_multiples_of_their_period_for_any_number_of_environments(tmp_path):
+    # Three environments: after 9 and 17 calls, 27 and 51 steps are the first beyond 25 and 50.
+    model = PPO(
+        "MlpPolicy",
+        DummyVecEnv([FiveStepEnv] * 3),
+        n_steps=20,
+        batch_size=20,
+        n_epochs=1,
+        device="cpu",
+    )
+    model.learn(60, callback=CheckpointCallback(tmp_path, period_steps=25))
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["deep_sets_25_steps.zip", "deep_sets_50_steps.zip"]
 
 
 def test_checkpoint_period_must_be_positive(tmp_path):

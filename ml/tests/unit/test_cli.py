@@ -32,14 +32,36 @@ def test_a_mistyped_verb_is_answered_with_the_nearest(capsys):
     assert "Did you mean 'train'?" in capsys.readouterr().err
 
 
-def test_help_loads_none_of_the_heavy_libraries():
+@pytest.mark.parametrize("arguments", [["--help"], *([verb, "--help"] for verb in sorted(VERBS))])
+def test_help_loads_none_of_the_heavy_libraries(arguments):
     code = (
-        "import sys; from ml.cli import dispatch; dispatch(['--help'])\n"
-        "heavy = {'torch', 'numba', 'numpy', 'stable_baselines3', 'libsumo'} & set(sys.modules)\n"
+        "import sys; from ml.cli import dispatch\n"
+        "try:\n"
+        "    dispatch(sys.argv[1:])\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "heavy = {'torch', 'numba', 'scipy', 'stable_baselines3', 'libsumo'}\n"
+        "heavy &= set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)"
     )
 
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        check=False, timeout=60, capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_mistyped_flag_is_answered_before_anything_heavy_is_loaded():
+    result = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "ml.cli", "train", "--sed", "1"],
+        check=False, timeout=60, capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert result.returncode == 2
+    assert "Did you mean '--seed'?" in result.stderr
+    assert "torch" not in result.stderr
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS))

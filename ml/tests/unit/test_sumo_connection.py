@@ -91,3 +91,60 @@ def test_closing_a_connection_that_never_started_is_harmless():
 
 def test_the_simulator_of_the_package_is_the_pinned_one():
     assert importlib.import_module("libsumo").simulation.getVersion()[1] == "SUMO 1.28.0"
+
+
+def settings_cfg(folder, settings, input_more=""):
+    return write_cfg(
+        folder,
+        '<configuration><input><net-file value="a.net.xml"/><route-files value="a.rou.xml"/>'
+        f"{input_more}</input>{settings}</configuration>",
+    )
+
+
+def test_settings_that_are_ignored_are_named_once_a_file(folder, caplog):
+    path = settings_cfg(
+        folder,
+        '<output><fcd-output value="a.xml"/></output><time><step-length value="0.5"/></time>'
+        '<report><verbose value="true"/></report>',
+        '<gui-settings-file value="x"/>',
+    )
+
+    read_scenario_files(path)
+    read_scenario_files(path)
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "scenario.sumocfg: ignored its settings gui-settings-file, fcd-output, step-length, "
+        "verbose: RoadSense sets SUMO's options itself."
+    ]
+    assert caplog.records[0].name == "ml"
+    assert caplog.records[0].levelname == "WARNING"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "",
+        "<output/>",
+        '<time><begin value="0"/><step-length value="0.10"/></time>',
+        '<time><begin value="0.0"/></time><processing><time-to-teleport value="-1"/></processing>',
+    ],
+)
+def test_settings_that_equal_ours_are_not_worth_a_line(folder, caplog, settings):
+    read_scenario_files(settings_cfg(folder, settings))
+
+    assert caplog.records == []
+
+
+def test_the_workers_of_a_command_do_not_repeat_the_line(folder, caplog, monkeypatch):
+    monkeypatch.setattr(sumo_connection.multiprocessing, "parent_process", object)
+
+    read_scenario_files(settings_cfg(folder, '<time><begin value="5"/></time>'))
+
+    assert caplog.records == []
+
+
+def test_our_own_scenarios_have_nothing_to_ignore(base_cfg, caplog):
+    for cfg in sorted(base_cfg.parent.parent.glob("base*/scenario.sumocfg")):
+        read_scenario_files(cfg)
+
+    assert caplog.records == []

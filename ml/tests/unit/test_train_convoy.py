@@ -1,6 +1,7 @@
 """Tests of the training command: its flags, its evaluation, its record, what it refuses."""
 
 import json
+import shutil
 from argparse import Namespace
 from pathlib import Path
 from unittest.mock import MagicMock, patch
@@ -12,7 +13,9 @@ import pytest
 from ml.errors import ConfigError, PolicyError, RadioParameterError, RecordError, ScenarioError
 from ml.evaluation.verdict import build_report
 from ml.provenance import REPOSITORY_ROOT
-from ml.training import recipe, run_folder, train_convoy
+from ml.training import old_run as old_run_module
+from ml.training import recipe, rollout, run_folder, train_convoy
+from ml.training.development import training_report
 from ml.training.train_convoy import (
     EvaluationResult,
     evaluate,
@@ -139,7 +142,14 @@ class TestTrainConvoyCLI:
             "--n_steps=1",
             "--ent_coef=-0.1",
             "--ent_coef=inf",
-            "--torch_threads=0",
+            "--threads=0",
+            "--n_envs=0",
+            "--n_envs=65",
+            "--batch_size=1",
+            "--n_epochs=0",
+            "--device=tpu",
+            "--dev_interval=0",
+            "--dev_episodes=-1",
             "--run_id=../../elsewhere",
             "--run_id=",
             "--output_dir=",
@@ -165,6 +175,51 @@ class TestTrainConvoyCLI:
         text = capsys.readouterr().out
         assert exit_info.value.code == 0
         assert [name for name in vars(spec_namespace()) if f"--{name}" not in text] == []
+
+
+class TestRollout:
+    def message_of(self, arguments, capsys):
+        with pytest.raises(SystemExit) as exit_info:
+            parse_args(arguments)
+        assert exit_info.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
+    @pytest.mark.parametrize(
+        ("arguments", "num_envs"),
+        [
+            ([], 4),
+            (["--n_steps=1000"], 4),
+            (["--total_timesteps=99"], 3),  # 99 = 3 x 33
+            (["--total_timesteps=101"], 1),  # a prime
+            (["--total_timesteps=1"], 2),  # a rollout has at least 2 steps
+            (["--n_envs=16"], 16),
+            (["--gui"], 1),
+        ],
+    )
+    def test_environments_divide_the_rollout_that_is_used(self, arguments, num_envs):
+        assert parse_args(arguments).n_envs == num_envs
+
+    def test_number_of_environments_that_does_not_divide_is_answered_with_its_neighbours(
+        self, capsys
+    ):
+        message = self.message_of(["--n_envs=3"], capsys)
+        assert "--n_envs must divide the rollout of 2048 steps" in message
+        assert "Got 3. Use 2 or 4." in message
+
+    def test_batch_that_does_not_divide_is_answered_with_its_neighbours(self, capsys):
+        # 100 = 2 x 2 x 5 x 5: its divisors next to 30 are 25 and 50.
+        message = self.message_of(["--total_timesteps=100", "--batch_size=30"], capsys)
+        assert "--batch_size must divide the rollout of 100 steps" in message
+        assert "Got 30. Use 25 or 50." in message
+
+    def test_window_shows_one_environment(self, capsys):
+        message = self.message_of(["--gui", "--n_envs=2"], capsys)
+        assert "--n_envs must be 1 with --gui" in message
+
+    def test_threads_of_the_learner_have_one_name(self, capsys):
+        message = self.message_of(["--torch_threads=2"], capsys)
+        assert "unknown argument --torch_threads=2" in message
 
 
 class TestEvaluate:
@@ -290,6 +345,41 @@ class TestSaveMetrics:
         assert metrics["evaluation"] == dict(eval_metrics)
         assert metrics["verdict"]["result"] == "INCONCLUSIVE"
 
+    def test_models_and_development_have_keys_of_their_own(self, tmp_path):
+        for name in ("model_final.zip", "model_best.zip"):
+            (tmp_path / name).write_bytes(b"abc")
+        row = {
+            "steps": 64, "time_s": 1.0, "evaluation_s": 0.5, "episodes": 2, "mean_return": -3.0,
+            "collisions": 0, "hours": 0.02, "false_alarms_3mps2": None,
+        }  # fmt: skip
+        judge = MagicMock(best=row, evaluations=[row])
+        report = training_report(
+            {"episodes": 2, "interval_steps": 64}, tmp_path,
+            is_disjoint=True, judge=judge, num_steps=128,
+        )  # fmt: skip
+        result = train_convoy.TrainingResult(TRAINING, report)
+        path = save_metrics(str(tmp_path), result, None, spec_namespace())
+        metrics = json.loads(Path(path).read_text())
+        jsonschema.validate(metrics, json.loads(SCHEMA_PATH.read_text()))
+        assert metrics["training"] == TRAINING
+        assert metrics["development"]["best"] == {"steps": 64, "mean_return": -3.0}
+        # SHA-256 of "abc", FIPS 180-2 appendix B.1.
+        assert metrics["models"]["best"] == {
+            "file": "model_best.zip",
+            "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+            "steps": 64,
+        }
+
+    def test_training_too_short_to_be_judged_keeps_its_final_policy_as_the_best(self, tmp_path):
+        (tmp_path / "model_final.zip").write_bytes(b"abc")
+        report = training_report(
+            {"episodes": 2, "interval_steps": 64}, tmp_path,
+            is_disjoint=True, judge=None, num_steps=32,
+        )  # fmt: skip
+        assert (tmp_path / "model_best.zip").read_bytes() == b"abc"
+        assert report["development"]["evaluations"] == []
+        assert report["models"]["best"]["steps"] == 32
+
     def test_skipped_evaluation_is_null(self, tmp_path):
         path = save_metrics(str(tmp_path), TRAINING, None, spec_namespace())
         metrics = json.loads(Path(path).read_text())
@@ -337,6 +427,26 @@ class TestTrainRefuses:
         arguments["emulator_params"] = str(tmp_path / "radio.json")
         self.refuse(tmp_path, RadioParameterError, "radio.json", arguments)
 
+    def test_radio_parameters_that_are_for_testing(self, tmp_path, arguments):
+        (tmp_path / "radio.json").write_text('{"_metadata": {"use": "test"}}')
+        arguments["emulator_params"] = str(tmp_path / "radio.json")
+        self.refuse(tmp_path, RadioParameterError, "must not be 'test' for training", arguments)
+
+    def test_base_that_is_held_out(self, tmp_path, arguments):
+        shutil.copytree(BASE_SCENARIO.parent, tmp_path / "road")
+        (tmp_path / "road" / "base.json").write_text('{"held_out": true}')
+        arguments["sumo_cfg"] = str(tmp_path / "road" / "scenario.sumocfg")
+        self.refuse(tmp_path, ScenarioError, "must not be a base that is held out", arguments)
+
+    def test_number_of_environments_that_does_not_divide_the_rollout(self, tmp_path, arguments):
+        arguments["n_envs"] = 3
+        self.refuse(tmp_path, ConfigError, "--n_envs must divide the rollout of 100", arguments)
+
+    def test_device_that_is_not_there(self, tmp_path, arguments):
+        arguments["device"] = "cuda"
+        with patch("torch.cuda.is_available", return_value=False):
+            self.refuse(tmp_path, ConfigError, "--device cuda must be available", arguments)
+
     def test_output_folder_below_a_file(self, tmp_path, arguments):
         (tmp_path / "file").write_text("")
         arguments["output_dir"] = str(tmp_path / "file" / "r1")
@@ -349,6 +459,51 @@ class TestTrainRefuses:
             train(spec_namespace(**{**arguments, "output_dir": str(tmp_path)}))
         assert [path.name for path in tmp_path.iterdir()] == [name]
         assert (tmp_path / name).read_text() == "precious"
+
+
+class TestOverwrite:
+    @pytest.fixture
+    def old_run(self, tmp_path):
+        folder = tmp_path / "r1"
+        run_folder.start_run(folder, {"run_id": "r1", "status": "complete", "learning": {}})
+        (folder / "tensorboard" / "PPO_1").mkdir()
+        for name in (
+            "model_final.zip", "model_best.zip", "metrics.json", "development.jsonl", "notes.txt",
+            "checkpoints/deep_sets_10000_steps.zip", "checkpoints/mine.zip",
+            "tensorboard/PPO_1/events.out.tfevents.1",
+        ):  # fmt: skip
+            (folder / name).write_text("precious")
+        return folder
+
+    def names_in(self, folder):
+        return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+    def test_only_files_of_a_run_are_removed(self, old_run):
+        old_run_module.remove_run(old_run)
+        assert self.names_in(old_run) == ["checkpoints/mine.zip", "notes.txt"]
+        assert not (old_run / "tensorboard" / "PPO_1").exists()
+
+    def test_linked_folder_is_not_followed(self, old_run, tmp_path):
+        kept = tmp_path / "elsewhere"
+        (old_run / "checkpoints").rename(kept)
+        (old_run / "checkpoints").symlink_to(kept)
+        old_run_module.remove_run(old_run)
+        assert (kept / "deep_sets_10000_steps.zip").exists()
+
+    def test_run_is_not_removed_where_an_input_is_wrong(self, old_run):
+        before = self.names_in(old_run)
+        with pytest.raises(ScenarioError):
+            train(spec_namespace(output_dir=str(old_run), overwrite=True))  # no such dataset
+        assert self.names_in(old_run) == before
+
+    def test_manifest_that_is_none_of_a_run_is_kept(self, old_run):
+        (old_run / "manifest.json").write_text('{"dataset_id": "v1"}')
+        with pytest.raises(ConfigError, match="--overwrite must replace a run"):
+            old_run_module.check_removable(old_run, [])
+
+    def test_file_that_is_an_input_is_kept(self, old_run):
+        with pytest.raises(ConfigError, match="--overwrite must not remove an input"):
+            old_run_module.check_removable(old_run, [old_run / "metrics.json"])
 
 
 class TestRunFolder:
@@ -400,12 +555,34 @@ class TestLearnerSettings:
         [(2048, 512), (1000, 500), (2, 2), (512, 512), (101, 101), (1536, 512), (7, 7)],
     )
     def test_batch_size_divides_the_rollout(self, n_steps, batch_size):
-        assert recipe.batch_size_for(n_steps) == batch_size
+        assert rollout.batch_size_for(n_steps) == batch_size
 
     @pytest.mark.parametrize(("total", "n_steps"), [(1, 2), (100, 100), (100_000, 2048)])
     def test_rollout_is_never_longer_than_the_training(self, total, n_steps):
         settings = recipe.learner_settings(spec_namespace(total_timesteps=total))
         assert settings["n_steps"] == n_steps
+
+    def test_environments_share_the_rollout(self):
+        settings = recipe.learner_settings(parse_args(["--n_envs=8"]))
+        assert settings["n_steps"] == 256  # 2048 / 8
+        assert settings["batch_size"] == 512
+
+    def test_flags_win_over_the_recipe(self):
+        args = parse_args(["--batch_size=64", "--n_epochs=3", "--device=auto"])
+        with patch("torch.cuda.is_available", return_value=True):
+            settings = recipe.learner_settings(args)
+        assert [settings[name] for name in ("batch_size", "n_epochs", "device")] == [64, 3, "cuda"]
+
+    def test_development_scenarios_are_held_out_only_where_they_are_used(self):
+        used, unused = parse_args([]), parse_args(["--dev_episodes=0"])
+        assert recipe.environment_kwargs(used, "train")["hold_out_development"] is True
+        assert "hold_out_development" not in recipe.environment_kwargs(unused, "train")
+        assert "hold_out_development" not in recipe.environment_kwargs(used, "eval")
+
+    def test_development_episodes_are_of_the_evaluation_s_kind(self):
+        args = parse_args([])
+        development = recipe.environment_kwargs(args, "dev")
+        assert {**development, "scenario_mode": "eval"} == recipe.environment_kwargs(args, "eval")
 
 
 class TestMain:
@@ -461,7 +638,7 @@ class TestBaselines:
         result = EvaluationResult({}, self.records())
         args = parse_args(["--eval_episodes", "1", "--quiet"])
         run = MagicMock(side_effect=lambda *_: self.records())
-        with patch("ml.training.train_convoy.run_scripted_policy", run):
+        with patch("ml.evaluation.baseline_runs.run_scripted_policy", run):
             train_convoy.compare_with_baselines(result, args)
         names = [call.args[0].name for call in run.call_args_list]
         assert names == ["null", "driver", "oracle", "eebl"]
@@ -472,7 +649,7 @@ class TestBaselines:
         args = parse_args(["--eval_episodes", "1", "--quiet"])
         run = MagicMock(return_value=self.records("eval_001"))
         with (
-            patch("ml.training.train_convoy.run_scripted_policy", run),
+            patch("ml.evaluation.baseline_runs.run_scripted_policy", run),
             pytest.raises(RecordError, match="scenario_id of null"),
         ):
             train_convoy.compare_with_baselines(result, args)

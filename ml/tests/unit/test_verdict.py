@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ml.errors import RecordError
-from ml.evaluation.run import check_same_episodes, run_scripted_policy
+from ml.evaluation.episodes import check_same_episodes, run_scripted_policy
 from ml.evaluation.verdict import (
     build_report,
     compare_collisions,

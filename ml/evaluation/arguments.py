@@ -1,0 +1,124 @@
+"""The command lines of the evaluation's commands."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from ml.command_line import OneLineArgumentParser, add_debug_flag, integer_in, path_text
+from ml.provenance import REPOSITORY_ROOT
+from ml.seeding import MAX_MASTER_SEED, SPLITS
+
+DEFAULT_SUMO_CFG = REPOSITORY_ROOT / "ml" / "scenarios" / "base" / "scenario.sumocfg"
+BASELINES = ("null", "driver", "oracle", "eebl")
+_MAX_EPISODES = 1_000_000
+
+
+def parse_table_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line of the table of scripted policies."""
+    parser = OneLineArgumentParser(
+        prog="scripted_table", description="Table of what the scripted policies earn and crash."
+    )
+    _add_episode_flags(parser, fewest=2, default_episodes=300)
+    parser.add_argument(
+        "--output_page",
+        type=path_text,
+        metavar="FILE",
+        help="Also write the table as Markdown page.",
+    )
+    add_debug_flag(parser)
+    args = parser.parse_args(argv)
+    _settle_scenario(parser, args)
+    if args.dataset_dir is None and args.sumo_cfg is None:
+        args.sumo_cfg = str(DEFAULT_SUMO_CFG)
+    if args.output_page is not None:
+        _check_page(parser, Path(args.output_page))
+    return args
+
+
+def parse_evaluate_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line of the evaluation of a policy."""
+    parser = OneLineArgumentParser(
+        prog="evaluate",
+        description="Judge a policy on whole episodes, beside the scripted ones.",
+    )
+    parser.add_argument(
+        "--model",
+        required=True,
+        type=path_text,
+        metavar="POLICY",
+        help="A run's folder, a model's .zip, or a scripted policy's name such as eebl.",
+    )
+    _add_episode_flags(parser, fewest=1, default_episodes=90)
+    parser.add_argument(
+        "--output_dir",
+        type=path_text,
+        metavar="DIR",
+        help="Folder for evaluation.json and the episodes' records (default: keep none).",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="Replace an evaluation in --output_dir."
+    )
+    parser.add_argument(
+        "--skip_baselines",
+        action="store_true",
+        help=f"Do not run {', '.join(BASELINES)} on the same episodes.",
+    )
+    parser.add_argument("--quiet", action="store_true", help="Show no progress.")
+    add_debug_flag(parser)
+    args = parser.parse_args(argv)
+    _settle_scenario(parser, args)
+    return args
+
+
+def _add_episode_flags(
+    parser: argparse.ArgumentParser, *, fewest: int, default_episodes: int
+) -> None:
+    """Add the flags that decide which episodes are run."""
+    parser.add_argument(
+        "--dataset_dir", type=path_text, metavar="DIR", help="Dataset; without it, one scenario."
+    )
+    parser.add_argument(
+        "--sumo_cfg",
+        type=path_text,
+        metavar="FILE",
+        help="Single scenario (default: the base scenario).",
+    )
+    parser.add_argument(
+        "--split", choices=SPLITS, default="eval", help="Split of the dataset (default: eval)."
+    )
+    parser.add_argument(
+        "--emulator_params",
+        type=path_text,
+        metavar="FILE",
+        help="Radio parameters, a file or a preset's name (default: the dataset's).",
+    )
+    parser.add_argument(
+        "--episodes",
+        type=integer_in(fewest, _MAX_EPISODES),
+        default=default_episodes,
+        metavar="N",
+        help=f"Episodes (default: {default_episodes}).",
+    )
+    parser.add_argument(
+        "--seed",
+        type=integer_in(0, MAX_MASTER_SEED),
+        default=42,
+        metavar="N",
+        help="Seed of the episodes (default: 42).",
+    )
+
+
+def _settle_scenario(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse two sources of scenarios."""
+    if args.dataset_dir is not None and args.sumo_cfg is not None:
+        parser.error("Cannot specify both --dataset_dir and --sumo_cfg")
+
+
+def _check_page(parser: argparse.ArgumentParser, page: Path) -> None:
+    """Refuse a page that could not be written, before the episodes are run."""
+    if not page.resolve().parent.is_dir():
+        parser.error(f"--output_page must be in an existing folder. Got {str(page)!r}.")
+    if page.is_dir():
+        parser.error(f"--output_page must be a file. Got the folder {str(page)!r}.")

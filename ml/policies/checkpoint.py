@@ -1,0 +1,66 @@
+"""Reading a trained policy back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ml.errors import PolicyError
+
+MODEL_FILE = "model_final.zip"
+
+
+def find_model(path: str | Path) -> Path:
+    """Return the model that ``path`` names: a file, or the final model of a run's folder.
+
+    Raises:
+        PolicyError: Nothing is there.
+    """
+    model = Path(path)
+    if model.is_dir():
+        model = model / MODEL_FILE
+    if not os.path.isfile(model):  # noqa: PTH113 - unlike Path's, false for a name too long
+        raise PolicyError(
+            f"{path} must be a model saved by train_convoy, or a run's folder that holds "
+            f"{MODEL_FILE}. Got no such file. Check the path."
+        )
+    return model
+
+
+def load_policy(path: str | Path, load: Callable[[str], Any]) -> Any:  # noqa: ANN401 - as ``load``
+    """Read a model by ``load``, or say in one line why that fails.
+
+    Args:
+        path: Path of the model.
+        load: What reads it, such as ``PPO.load``.
+
+    Returns:
+        What ``load`` returned.
+
+    Raises:
+        PolicyError: The model cannot be read.
+    """
+    try:
+        return load(str(path))
+    except Exception as error:  # a damaged archive can raise anything while it is unpickled
+        reason = str(error) or type(error).__name__
+        raise PolicyError(
+            f"{path} must be a model saved by train_convoy. Got: {reason}. Check the path."
+        ) from error
+
+
+def check_fits(model: Any, env: Any, path: str | Path) -> None:  # noqa: ANN401 - untyped libraries
+    """Check that a model acts on what an environment shows, and as it expects.
+
+    Raises:
+        PolicyError: The model was made for another environment.
+    """
+    for name in ("observation_space", "action_space"):
+        own, wanted = getattr(model, name, None), getattr(env, name)
+        if own != wanted:
+            raise PolicyError(
+                f"{name} of {path} must be the environment's {wanted}. Got {own}. "
+                "Train a policy with train_convoy."
+            )
