@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import signal
 import subprocess
 from pathlib import Path
 
+import hypothesis
 import pytest
 
+from ml.envs.convoy_env import ConvoyEnv
 from ml.provenance import REPOSITORY_ROOT
 from ml.scripts.gen_scenarios import main as generate
+
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("no_deadline", deadline=None)
+hypothesis.settings.load_profile("no_deadline")
+
+
+@pytest.fixture
+def make_env():
+    """Make environments that are closed at the end of the test."""
+    with contextlib.ExitStack() as opened:
+
+        def make(**arguments):
+            env = ConvoyEnv(**arguments)
+            opened.callback(env.close)
+            return env
+
+        yield make
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ml.envs.convoy_env import ConvoyEnv
-from ml.evaluation.scripted_table import main, parse_args, run_all
+from ml.evaluation.arguments import parse_table_args
+from ml.evaluation.scripted_table import main, run_all
 from ml.evaluation.verdict import HARD_HALF_DECELERATION_MPS2
 from ml.policies.baselines import make_scripted_policy
 from ml.provenance import REPOSITORY_ROOT
@@ -80,7 +81,7 @@ def test_the_oracle_crashes_in_at_most_2_percent_of_hard_stops(track_dataset_dir
 def test_scripted_policies_rank_as_they_must(large_dataset_dir, split):
     arguments = ["--dataset_dir", str(large_dataset_dir), "--split", split, "--episodes", "135"]
 
-    results = run_all(parse_args(arguments))
+    results = run_all(parse_table_args(arguments))
 
     returns = {
         name: float(np.mean([record["return"] for record in records]))

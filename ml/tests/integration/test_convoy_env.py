@@ -27,21 +27,6 @@ NO_DEMAND = np.array([-1.0], dtype=np.float32)
 FULL_DEMAND = np.array([1.0], dtype=np.float32)
 
 
-@pytest.fixture
-def make_env():
-    """Make environments that are closed at the end of the test."""
-    opened = []
-
-    def make(**arguments):
-        env = ConvoyEnv(**arguments)
-        opened.append(env)
-        return env
-
-    yield make
-    for env in opened:
-        env.close()
-
-
 def run_episode(env, action=NO_DEMAND, **options):
     """Run one episode under a constant action and return its record."""
     env.reset(options=options)

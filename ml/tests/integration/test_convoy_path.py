@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import re
 import shutil
@@ -13,7 +12,6 @@ import numpy as np
 import pytest
 
 from ml.envs.conditions import Conditions
-from ml.envs.convoy_env import ConvoyEnv
 from ml.envs.sumo_connection import SumoConnection, read_scenario_files
 from ml.envs.traffic import Traffic
 from ml.errors import ScenarioError
@@ -22,19 +20,6 @@ from ml.types import CAR_ACCELERATION, CAR_PATH_POSITION, CAR_SPEED, CAR_X, CAR_
 
 NO_DEMAND = np.array([-1.0], dtype=np.float32)
 CAR_LENGTH_M = 4.5
-
-
-@pytest.fixture
-def make_env():
-    """Make environments that are closed at the end of the test."""
-    with contextlib.ExitStack() as opened:
-
-        def make(**arguments):
-            env = ConvoyEnv(**arguments)
-            opened.callback(env.close)
-            return env
-
-        yield make
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import subprocess
 import sys
@@ -10,7 +9,6 @@ import sys
 import numpy as np
 import pytest
 
-from ml.envs.convoy_env import ConvoyEnv
 from ml.errors import ScenarioError
 from ml.provenance import REPOSITORY_ROOT
 from ml.tests.road_worlds import build_network, write_scenario
@@ -45,19 +43,6 @@ BESIDE = (
     '<flow id="crossing" type="car" from="s_m" to="m_n" begin="0" end="60" period="6"/>'
     '<trip id="bus" type="lorry" from="a_m" to="m_b" depart="1" departLane="2"/>'
 )
-
-
-@pytest.fixture
-def make_env():
-    """Make environments that are closed at the end of the test."""
-    with contextlib.ExitStack() as opened:
-
-        def make(**arguments):
-            env = ConvoyEnv(**arguments)
-            opened.callback(env.close)
-            return env
-
-        yield make
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ import sumo
 from PIL import Image
 
 from ml.envs import sumo_window
-from ml.envs.convoy_env import ConvoyEnv
 from ml.errors import ScenarioError, SimulatorError
 
 NO_DEMAND = np.array([-1.0], dtype=np.float32)
@@ -29,19 +28,6 @@ def headless_window(monkeypatch):
     """Let TraCI start SUMO without its window."""
     monkeypatch.setenv("DISPLAY", ":not-used")
     monkeypatch.setattr(sumo_window, "gui_binary", lambda: HEADLESS_SUMO)
-
-
-@pytest.fixture
-def make_env():
-    """Make environments that are closed at the end of the test."""
-    with contextlib.ExitStack() as opened:
-
-        def make(**arguments):
-            env = ConvoyEnv(**arguments)
-            opened.callback(env.close)
-            return env
-
-        yield make
 
 
 def trace_of(env, num_episodes):

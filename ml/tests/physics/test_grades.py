@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from ml.envs.control_kernels import largest_braking_mps2
-from ml.envs.convoy_env import ConvoyEnv
 from ml.envs.convoy_path import steepest_grade_rad
 from ml.tests.road_worlds import build_network, convoy_body, write_scenario
 from ml.types import CAR_PATH_POSITION, CAR_SLOPE, CAR_SPEED
@@ -20,21 +19,6 @@ WET_MPS2 = 5.0
 SPEED_MPS = 20.0
 LAG_S = 0.2
 JERK_MPS3 = 25.0
-
-
-@pytest.fixture
-def make_env():
-    """Make environments that are closed at the end of the test."""
-    opened = []
-
-    def make(**arguments):
-        env = ConvoyEnv(**arguments)
-        opened.append(env)
-        return env
-
-    yield make
-    for env in opened:
-        env.close()
 
 
 def straight_road(folder, end_height_m, positions_m=(60.0,)):

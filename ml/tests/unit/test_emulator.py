@@ -140,7 +140,7 @@ def test_a_sender_that_rebooted_soon_after_its_start_is_accepted_after_a_silence
     assert (receiver.sequence, receiver.gap) == (1, 0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     first=st.integers(0, 65_535),
     delays=st.lists(st.floats(0.001, 1.9), min_size=2, max_size=40),
@@ -185,7 +185,7 @@ def test_a_dropped_frame_does_not_enter_the_lowest_acceleration():
 
 
 # --- Event queue and geometry ------------------------------------------------------------------
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 50)), max_size=40))
 def test_events_leave_the_queue_by_time_then_by_code(events):
     times, codes = np.zeros(41), np.zeros(41, dtype=np.int64)

@@ -122,7 +122,7 @@ def test_ego_type_is_fixed_and_peers_have_their_own():
 # --- The draws --------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32 - 1), num_peers=st.integers(0, 8))
 def test_every_draw_lies_in_its_range_and_no_cars_overlap(seed, num_peers):
     draw = draw_scenario(np.random.default_rng(seed), num_peers, {"base": BaseSettings()}, RANGES)
@@ -574,7 +574,7 @@ def draw_on_town(seed, num_peers, slow_share=0.0):
     return draw_scenario(np.random.default_rng(seed), num_peers, {"town": town}, ranges)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_profile_keeps_to_its_speeds_and_accelerations_until_the_end_of_an_episode(seed):
     draw = draw_on_town(seed, 2)

@@ -54,7 +54,7 @@ def test_two_sided_limits_of_half_successes_match_published_table():
 
 
 @given(st.integers(0, 40), st.integers(1, 40))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_two_sided_limits_match_scipy_binomtest(successes, trials):
     successes = min(successes, trials)
     expected = stats.binomtest(successes, trials).proportion_ci(0.95, method="exact")
@@ -105,7 +105,7 @@ def test_mcnemar_p_is_twice_the_binomial_tail(first_only, second_only, expected)
 
 
 @given(st.integers(0, 60), st.integers(0, 60))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_mcnemar_p_matches_scipy_sign_test(first_only, second_only):
     if first_only + second_only > 0:
         expected = stats.binomtest(first_only, first_only + second_only, 0.5).pvalue
@@ -132,7 +132,7 @@ def test_paired_interval_without_discordant_pairs_has_the_closed_form():
 
 
 @given(st.integers(0, 12), st.integers(0, 12), st.integers(1, 40))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_paired_limits_solve_the_score_equation_of_the_numerical_likelihood(b, c, extra):
     pairs = b + c + extra
     low, high = paired_difference_interval(b, c, pairs)
@@ -142,7 +142,7 @@ def test_paired_limits_solve_the_score_equation_of_the_numerical_likelihood(b, c
 
 
 @given(st.integers(0, 12), st.integers(0, 12), st.integers(1, 40))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_swapping_the_policies_mirrors_the_interval(b, c, extra):
     low, high = paired_difference_interval(b, c, b + c + extra)
     assert paired_difference_interval(c, b, b + c + extra) == pytest.approx((-high, -low), abs=1e-8)
