@@ -149,8 +149,8 @@ from ml.envs.vector_env import ConvoyWorkers
 from ml.tests.unit.counting_env import CountingEnv
 workers = ConvoyWorkers(2, {}, environment=CountingEnv)
 workers.reset()
-print(*workers.process_ids, flush=True)
 try:
+    print(*workers.process_ids, flush=True)
     while True:
         workers.step(np.zeros((2, 1), np.float32))
 except KeyboardInterrupt:
