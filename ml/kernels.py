@@ -2,7 +2,7 @@
 
 numba's own cache looks only at the file of the function itself, so a kernel that calls another one
 in a changed file would keep running the old code. Here the cache folder is named by a hash of every
-``*_kernels.py`` and of ``types.py`` and ``units.py``, so any change gives a fresh one.
+``*_kernels.py`` and ``*_layout.py``, ``types.py`` and ``units.py``, so any change gives a fresh one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ def _kernel_sources_hash() -> str:
     digest = hashlib.sha256(numba.__version__.encode())
     package = Path(__file__).resolve().parent
     constants = (package / "types.py", package / "units.py")
-    for path in (*constants, *sorted(package.glob("*/*_kernels.py"))):
+    sources = (*package.glob("*/*_kernels.py"), *package.glob("*/*_layout.py"))
+    for path in (*constants, *sorted(sources)):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

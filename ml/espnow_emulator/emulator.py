@@ -16,6 +16,10 @@ from ml.espnow_emulator.episode_values import (
 )
 from ml.espnow_emulator.parameters import RadioParameters
 from ml.espnow_emulator.radio_kernels import (
+    advance_radio,
+    reset_radio,
+)
+from ml.espnow_emulator.radio_layout import (
     FRAMES_IN_FLIGHT_PER_LINK,
     FRAMES_KEPT,
     FRAMES_KEPT_WITH_RELAYS,
@@ -33,8 +37,6 @@ from ml.espnow_emulator.radio_kernels import (
     NUM_VALUES,
     SENDER_NUM_RELAYED,
     SENDER_NUM_SENT,
-    advance_radio,
-    reset_radio,
 )
 from ml.types import (
     NUM_CAR_FIELDS,

@@ -12,7 +12,7 @@ from ml.espnow_emulator.parameters import (
     feasible_mean_burst,
     shifted_tier_rates,
 )
-from ml.espnow_emulator.radio_kernels import (
+from ml.espnow_emulator.radio_layout import (
     LONGEST_LATENCY_S,
     NUM_TIERS,
     NUM_VALUES,
@@ -32,6 +32,8 @@ from ml.espnow_emulator.radio_kernels import (
     VALUE_TIER_LOSS,
     VALUE_TO_BAD,
     VALUE_TO_GOOD,
+)
+from ml.espnow_emulator.random_kernels import (
     fill_uniform,
 )
 from ml.types import NUM_SENSED_FIELDS, FloatArray

@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ml.espnow_emulator.radio_kernels import LARGEST_MAX_RELAY_HOPS
+from ml.espnow_emulator.radio_layout import (
+    LARGEST_MAX_RELAY_HOPS,
+)
 
 LARGEST_RANDOM_LOSS = 0.95
 """Losses drawn per episode, and the tiers shifted with them, are clipped here."""

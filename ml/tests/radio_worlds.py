@@ -16,7 +16,9 @@ from ml.espnow_emulator.parameter_sections import (
     SensorNoiseParameters,
 )
 from ml.espnow_emulator.parameters import RadioParameters
-from ml.espnow_emulator.radio_kernels import NUM_VALUES
+from ml.espnow_emulator.radio_layout import (
+    NUM_VALUES,
+)
 from ml.types import CAR_SPEED, CAR_X, NUM_CAR_FIELDS, FloatArray
 
 NO_NOISE = SensorNoiseParameters(

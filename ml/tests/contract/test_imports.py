@@ -57,7 +57,6 @@ PACKAGES = {
     "ml.types": {"numpy"},
     "ml.metrics": {"numpy"},
     "ml.espnow_emulator": {"numpy"},
-    "ml.espnow_emulator.radio_kernels": {"numpy", "numba"},
     "ml.envs": {"numpy", "gymnasium"},
     "ml.scenarios": {"sumo"},
     "ml.scripts": {"numpy", "rich"},

@@ -15,14 +15,16 @@ import pytest
 from numba import njit
 
 from ml.espnow_emulator import RadioEmulator, RadioParameters
+from ml.espnow_emulator.link_kernels import (
+    draw_latency_s,
+    start_link,
+    step_link,
+)
 from ml.espnow_emulator.parameter_sections import (
     DomainRandomizationParameters,
     LatencyParameters,
 )
-from ml.espnow_emulator.radio_kernels import (
-    draw_latency_s,
-    start_link,
-    step_link,
+from ml.espnow_emulator.random_kernels import (
     stream_start,
     uniform_at,
 )

@@ -12,7 +12,10 @@ from numba import njit
 from scipy import stats
 
 from ml.espnow_emulator import RadioEmulator, load_radio_parameters
-from ml.espnow_emulator.radio_kernels import start_link, step_link
+from ml.espnow_emulator.link_kernels import (
+    start_link,
+    step_link,
+)
 from ml.tests.radio_worlds import cars_in_line, constant_loss, kernel_values
 
 NUM_TRANSMISSIONS = 4_000_000

@@ -13,7 +13,12 @@ from scipy import stats
 from ml.espnow_emulator import RadioEmulator, RadioParameters
 from ml.espnow_emulator.episode_values import drawn_values, gilbert_transitions
 from ml.espnow_emulator.parameter_sections import DomainRandomizationParameters, RelayParameters
-from ml.espnow_emulator.radio_kernels import mix_bits, normal_pair_at, stream_start, uniform_at
+from ml.espnow_emulator.random_kernels import (
+    mix_bits,
+    normal_pair_at,
+    stream_start,
+    uniform_at,
+)
 from ml.tests.radio_worlds import cars_in_line
 from ml.types import CAR_SPEED, CAR_X
 

@@ -26,7 +26,9 @@ from ml.espnow_emulator.parameter_sections import (
     PacketLossParameters,
     RelayParameters,
 )
-from ml.espnow_emulator.radio_kernels import LINK_NUM_ACCEPTED
+from ml.espnow_emulator.radio_layout import (
+    LINK_NUM_ACCEPTED,
+)
 from ml.tests.radio_worlds import NO_NOISE, cars_in_line, constant_loss, with_relays
 from ml.types import (
     CAR_SPEED,

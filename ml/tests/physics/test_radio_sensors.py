@@ -9,7 +9,9 @@ import pytest
 
 from ml.espnow_emulator import RadioEmulator, RadioParameters
 from ml.espnow_emulator.parameter_sections import SensorNoiseParameters
-from ml.espnow_emulator.radio_kernels import interpolate_car
+from ml.espnow_emulator.sensor_kernels import (
+    interpolate_car,
+)
 from ml.tests.radio_worlds import FIXED_LATENCY, NO_LOSS, NO_NOISE, cars_in_line
 from ml.types import (
     CAR_ACCELERATION,

@@ -12,8 +12,15 @@ from hypothesis import strategies as st
 
 from ml.errors import ConfigError
 from ml.espnow_emulator import RadioEmulator, RadioParameters
+from ml.espnow_emulator.event_queue_kernels import (
+    pop_event,
+    push_event,
+)
+from ml.espnow_emulator.link_kernels import (
+    tier_of,
+)
 from ml.espnow_emulator.parameter_sections import LatencyParameters, ObservationParameters
-from ml.espnow_emulator.radio_kernels import (
+from ml.espnow_emulator.radio_layout import (
     FRAME_CLOCK,
     FRAME_SEQUENCE,
     LINK_NUM_ACCEPTED,
@@ -22,12 +29,13 @@ from ml.espnow_emulator.radio_kernels import (
     LINK_SEQUENCE_GAP,
     NUM_FRAME_FIELDS,
     NUM_LINK_FIELDS,
-    interpolate_car,
+)
+from ml.espnow_emulator.receiver_kernels import (
     lowest_acceleration_mps2,
-    pop_event,
-    push_event,
     receive_frame,
-    tier_of,
+)
+from ml.espnow_emulator.sensor_kernels import (
+    interpolate_car,
     wrapped_angle_rad,
 )
 from ml.tests.radio_worlds import NO_NOISE, cars_in_line, constant_loss, kernel_values
