@@ -7,27 +7,20 @@ their sources are in the ``_metadata`` of ``emulator_params_5m.json``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from ml.espnow_emulator.radio_layout import (
-    LARGEST_MAX_RELAY_HOPS,
+from ml.espnow_emulator.physical_sections import (
+    PhysicalParameters,
+    PhysicalRandomizationParameters,
 )
+from ml.espnow_emulator.radio_layout import LARGEST_MAX_RELAY_HOPS
+from ml.espnow_emulator.section_fields import bounded, bounded_whole, choice
 
 LARGEST_RANDOM_LOSS = 0.95
 """Losses drawn per episode, and the tiers shifted with them, are clipped here."""
 SHORTEST_SLOT_PERIOD_MS = 10.0
 """Relay slots are no closer [ms]: forwarding for eight cars takes 8 * 1.256 ms on the air."""
-
-
-def _bounded(default: Any, low: float, high: float) -> Any:  # noqa: ANN401 - as dataclasses.field
-    """Declare a number, or a pair low <= high of numbers, that must be in [low, high]."""
-    return field(default=default, metadata={"low": low, "high": high, "is_whole": False})
-
-
-def _bounded_whole(default: Any, low: int, high: int) -> Any:  # noqa: ANN401 - as dataclasses.field
-    """Declare a whole number, or a pair of them, that must be in [low, high]."""
-    return field(default=default, metadata={"low": low, "high": high, "is_whole": True})
 
 
 @dataclass(frozen=True)
@@ -40,9 +33,9 @@ class LatencyParameters:
         jitter_std_ms: Standard deviation [ms].
     """
 
-    base_ms: float = _bounded(3.4, 0.0, 1000.0)
-    distance_factor: float = _bounded(0.0, 0.0, 0.5)
-    jitter_std_ms: float = _bounded(1.7, 0.0, 100.0)
+    base_ms: float = bounded(3.4, 0.0, 1000.0)
+    distance_factor: float = bounded(0.0, 0.0, 0.5)
+    jitter_std_ms: float = bounded(1.7, 0.0, 100.0)
 
 
 @dataclass(frozen=True)
@@ -62,13 +55,13 @@ class PacketLossParameters:
         max_range_m: Nothing is heard beyond this distance [m].
     """
 
-    base_rate: float = _bounded(0.082, 0.0, 1.0)
-    distance_threshold_1: float = _bounded(50.0, 0.0, 10_000.0)
-    distance_threshold_2: float = _bounded(100.0, 0.0, 10_000.0)
-    rate_tier_1: float = _bounded(0.082, 0.0, 1.0)
-    rate_tier_2: float = _bounded(0.12, 0.0, 1.0)
-    rate_tier_3: float = _bounded(0.25, 0.0, 1.0)
-    max_range_m: float = _bounded(150.0, 0.0, 1000.0)
+    base_rate: float = bounded(0.082, 0.0, 1.0)
+    distance_threshold_1: float = bounded(50.0, 0.0, 10_000.0)
+    distance_threshold_2: float = bounded(100.0, 0.0, 10_000.0)
+    rate_tier_1: float = bounded(0.082, 0.0, 1.0)
+    rate_tier_2: float = bounded(0.12, 0.0, 1.0)
+    rate_tier_3: float = bounded(0.25, 0.0, 1.0)
+    max_range_m: float = bounded(150.0, 0.0, 1000.0)
 
     @property
     def tier_rates(self) -> tuple[float, float, float]:
@@ -91,7 +84,7 @@ class BurstLossParameters:
     """
 
     enabled: bool = True
-    mean_burst_length: float = _bounded(1.44, 1.0, 1000.0)
+    mean_burst_length: float = bounded(1.44, 1.0, 1000.0)
 
 
 @dataclass(frozen=True)
@@ -109,14 +102,14 @@ class SensorNoiseParameters:
         heading_correlation_s: The same of the heading [s].
     """
 
-    gps_std_m: float = _bounded(3.0, 0.0, 100.0)
-    speed_std_ms: float = _bounded(0.43, 0.0, 20.0)
-    accel_std_ms2: float = _bounded(0.39, 0.0, 20.0)
-    heading_std_deg: float = _bounded(4.7, 0.0, 180.0)
-    gps_correlation_s: float = _bounded(30.0, 0.0, 3600.0)
-    speed_correlation_s: float = _bounded(2.0, 0.0, 3600.0)
-    accel_correlation_s: float = _bounded(0.5, 0.0, 3600.0)
-    heading_correlation_s: float = _bounded(5.0, 0.0, 3600.0)
+    gps_std_m: float = bounded(3.0, 0.0, 100.0)
+    speed_std_ms: float = bounded(0.43, 0.0, 20.0)
+    accel_std_ms2: float = bounded(0.39, 0.0, 20.0)
+    heading_std_deg: float = bounded(4.7, 0.0, 180.0)
+    gps_correlation_s: float = bounded(30.0, 0.0, 3600.0)
+    speed_correlation_s: float = bounded(2.0, 0.0, 3600.0)
+    accel_correlation_s: float = bounded(0.5, 0.0, 3600.0)
+    heading_correlation_s: float = bounded(5.0, 0.0, 3600.0)
 
 
 @dataclass(frozen=True)
@@ -127,7 +120,7 @@ class ObservationParameters:
         staleness_threshold_ms: A peer is fresh up to this time since reception [ms].
     """
 
-    staleness_threshold_ms: float = _bounded(500.0, 1.0, 60_000.0)
+    staleness_threshold_ms: float = bounded(500.0, 1.0, 60_000.0)
 
 
 @dataclass(frozen=True)
@@ -139,8 +132,65 @@ class RelayParameters:
         slot_period_ms: Time from one relay slot of a board to its next [ms].
     """
 
-    max_relay_hops: int = _bounded_whole(0, 0, LARGEST_MAX_RELAY_HOPS)
-    slot_period_ms: float = _bounded(100.0, SHORTEST_SLOT_PERIOD_MS, 1000.0)
+    max_relay_hops: int = bounded_whole(0, 0, LARGEST_MAX_RELAY_HOPS)
+    slot_period_ms: float = bounded(100.0, SHORTEST_SLOT_PERIOD_MS, 1000.0)
+
+
+@dataclass(frozen=True)
+class GpsParameters:
+    """How a board comes by its position, speed and heading.
+
+    Attributes:
+        rate_hz: Fixes a second, each held until the next; 0 reads the truth with each frame.
+        lag_range_ms: Time from a fix's measurement until the board has it, one per board [ms].
+        white_std_m: Position error that is new in every fix, each of x and y [m].
+    """
+
+    rate_hz: float = choice(0.0, (0.0, 1.0, 2.0, 5.0, 10.0))
+    lag_range_ms: tuple[float, float] = bounded((0.0, 0.0), 0.0, 1000.0)
+    white_std_m: float = bounded(0.0, 0.0, 100.0)
+
+
+@dataclass(frozen=True)
+class ImuParameters:
+    """What is wrong with a board's accelerometer all through an episode.
+
+    Attributes:
+        bias_range_ms2: Added to every reading, one value per board [m/s^2].
+        backwards_probability: That a board is mounted backwards, which turns the sign.
+    """
+
+    bias_range_ms2: tuple[float, float] = bounded((0.0, 0.0), -20.0, 20.0)
+    backwards_probability: float = bounded(0.0, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class WireParameters:
+    """Steps in which a frame carries its readings; 0 carries them as they are.
+
+    Attributes:
+        position_quantum_m: Of x and y [m].
+        speed_quantum_ms: Of the speed [m/s].
+        accel_quantum_ms2: Of the acceleration [m/s^2].
+        heading_quantum_deg: Of the heading [deg].
+    """
+
+    position_quantum_m: float = bounded(0.0, 0.0, 10.0)
+    speed_quantum_ms: float = bounded(0.0, 0.0, 10.0)
+    accel_quantum_ms2: float = bounded(0.0, 0.0, 10.0)
+    heading_quantum_deg: float = bounded(0.0, 0.0, 45.0)
+
+
+@dataclass(frozen=True)
+class ReceiverParameters:
+    """How the receiving board defends itself.
+
+    Attributes:
+        plausibility_gate_m: A position farther than this, and what a car can do in the time, from
+            where the sender was bound is refused [m]; 0 refuses none.
+    """
+
+    plausibility_gate_m: float = bounded(30.0, 0.0, 10_000.0)
 
 
 @dataclass(frozen=True)
@@ -158,12 +208,12 @@ class DomainRandomizationParameters:
         relay_hops_range: Of relay.max_relay_hops; (0, 0) leaves it as it is.
     """
 
-    latency_range_ms: tuple[float, float] = _bounded((1.7, 14.0), 0.0, 1000.0)
-    loss_rate_range: tuple[float, float] = _bounded((0.02, 0.40), 0.0, LARGEST_RANDOM_LOSS)
-    jitter_std_range_ms: tuple[float, float] = _bounded((0.5, 5.0), 0.0, 100.0)
-    gps_noise_range_m: tuple[float, float] = _bounded((0.5, 4.5), 0.0, 100.0)
-    mean_burst_range: tuple[float, float] = _bounded((1.0, 5.0), 1.0, 1000.0)
-    relay_hops_range: tuple[int, int] = _bounded_whole((0, 0), 0, LARGEST_MAX_RELAY_HOPS)
+    latency_range_ms: tuple[float, float] = bounded((1.7, 14.0), 0.0, 1000.0)
+    loss_rate_range: tuple[float, float] = bounded((0.02, 0.40), 0.0, LARGEST_RANDOM_LOSS)
+    jitter_std_range_ms: tuple[float, float] = bounded((0.5, 5.0), 0.0, 100.0)
+    gps_noise_range_m: tuple[float, float] = bounded((0.5, 4.5), 0.0, 100.0)
+    mean_burst_range: tuple[float, float] = bounded((1.0, 5.0), 1.0, 1000.0)
+    relay_hops_range: tuple[int, int] = bounded_whole((0, 0), 0, LARGEST_MAX_RELAY_HOPS)
 
 
 SECTIONS: dict[str, type[Any]] = {
@@ -174,4 +224,20 @@ SECTIONS: dict[str, type[Any]] = {
     "observation": ObservationParameters,
     "relay": RelayParameters,
     "domain_randomization": DomainRandomizationParameters,
+    "gps": GpsParameters,
+    "imu": ImuParameters,
+    "wire": WireParameters,
+    "receiver": ReceiverParameters,
+    "physical": PhysicalParameters,
+    "physical_randomization": PhysicalRandomizationParameters,
 }
+MODES = ("simple", "physical")
+WITHOUT_EFFECT: dict[str, dict[str, tuple[str, ...]]] = {
+    "simple": {"physical": (), "physical_randomization": ()},
+    "physical": {
+        "latency": (),
+        "packet_loss": (),
+        "domain_randomization": ("latency_range_ms", "loss_rate_range", "jitter_std_range_ms"),
+    },
+}
+"""By mode, the sections that have no effect, or those of their keys; () stands for all."""

@@ -1,4 +1,4 @@
-"""Everything that the simple radio model needs, and the reader of its JSON file.
+"""Everything that the radio model needs, and the reader of its JSON file.
 
 A missing section or key takes its default. An unknown key, a value out of its range and a burst
 length that no two-state process can have are refused in one line that names file, key and rule.
@@ -16,16 +16,27 @@ from typing import Any
 from ml.errors import RadioParameterError, nearest_name_hint
 from ml.espnow_emulator.parameter_sections import (
     LARGEST_RANDOM_LOSS,
+    MODES,
     SECTIONS,
+    WITHOUT_EFFECT,
     BurstLossParameters,
     DomainRandomizationParameters,
+    GpsParameters,
+    ImuParameters,
     LatencyParameters,
     ObservationParameters,
     PacketLossParameters,
+    ReceiverParameters,
     RelayParameters,
     SensorNoiseParameters,
+    WireParameters,
+)
+from ml.espnow_emulator.physical_sections import (
+    PhysicalParameters,
+    PhysicalRandomizationParameters,
 )
 from ml.espnow_emulator.presets import preset_names, preset_path
+from ml.espnow_emulator.value_checks import check_value, is_number, shown
 
 DEFAULT_PARAMETERS_PATH = Path(__file__).resolve().parent / "emulator_params_5m.json"
 
@@ -39,21 +50,27 @@ OBSOLETE_KEYS = {
 }
 USES = ("training", "test")
 _NOMINAL_LOSS = PacketLossParameters()
-_LONGEST_SHOWN = 60
 
 
 @dataclass(frozen=True)
 class RadioParameters:
-    """Everything that the simple radio model needs, checked on construction.
+    """Everything that the radio model needs, checked on construction.
 
     Attributes:
-        latency: Transmission to reception.
-        packet_loss: Loss by distance.
+        latency: Transmission to reception; simple mode.
+        packet_loss: Loss by distance; simple mode.
         burst_loss: How losses cluster.
         sensor_noise: Errors of every car's sensors.
         observation: The receiving board.
         relay: Forwarding by the other cars.
         domain_randomization: Ranges for episodes that are randomised.
+        gps: Rate, lag and white error of the position fixes.
+        imu: Bias and mounting of the accelerometer.
+        wire: Steps in which a frame carries readings.
+        receiver: Defences of the receiving board.
+        physical: Medium and propagation; physical mode.
+        physical_randomization: Ranges of the physical mode.
+        mode: "simple", loss by distance and Gaussian latency; or "physical".
         source: File that the values come from, for messages.
         use: "test" marks values that must never be trained on; else "training".
 
@@ -73,21 +90,40 @@ class RadioParameters:
     domain_randomization: DomainRandomizationParameters = field(
         default_factory=DomainRandomizationParameters
     )
+    gps: GpsParameters = field(default_factory=GpsParameters)
+    imu: ImuParameters = field(default_factory=ImuParameters)
+    wire: WireParameters = field(default_factory=WireParameters)
+    receiver: ReceiverParameters = field(default_factory=ReceiverParameters)
+    physical: PhysicalParameters = field(default_factory=PhysicalParameters)
+    physical_randomization: PhysicalRandomizationParameters = field(
+        default_factory=PhysicalRandomizationParameters
+    )
+    mode: str = "simple"
     source: str = "RadioParameters"
     use: str = "training"
 
     def __post_init__(self) -> None:
         if self.use not in USES:
             raise RadioParameterError(
-                f"use in {self.source} must be one of {', '.join(USES)}. Got {_shown(self.use)}. "
+                f"use in {self.source} must be one of {', '.join(USES)}. Got {shown(self.use)}. "
                 "Mark a measured link with test."
+            )
+        if self.mode not in MODES:
+            raise RadioParameterError(
+                f"mode in {self.source} must be one of {', '.join(MODES)}. "
+                f"Got {shown(self.mode)}. Without the key it is simple."
             )
         for section in SECTIONS:
             for entry in dataclasses.fields(SECTIONS[section]):
                 value = getattr(getattr(self, section), entry.name)
-                _check_value(value, entry, f"{self.source} [{section}]")
+                check_value(value, entry, f"{self.source} [{section}]")
         _check_thresholds(self.packet_loss, self.source)
         _check_bursts(self)
+
+    @property
+    def is_physical(self) -> bool:
+        """Return whether frames go through the physical medium."""
+        return self.mode == "physical"
 
     @property
     def can_relay(self) -> bool:
@@ -121,18 +157,19 @@ def load_radio_parameters(path: str | Path | None = None) -> RadioParameters:
     """
     source = radio_parameters_path(path)
     content = _read_object(source)
-    sections: dict[str, Any] = {"use": _use_of(content)}
+    sections: dict[str, Any] = {"use": _use_of(content), "mode": content.pop("mode", "simple")}
     for name, section in content.items():
         if name in METADATA_KEYS:
             continue
         if name not in SECTIONS:
-            hint = nearest_name_hint(name, [*SECTIONS, "_metadata"])
+            hint = nearest_name_hint(name, [*SECTIONS, "mode", "_metadata"])
             raise RadioParameterError(f"{name!r} in {source} must be a known section. {hint}")
         if not isinstance(section, dict):
             raise RadioParameterError(
-                f"{name} in {source} must be an object. Got {_shown(section)}. "
+                f"{name} in {source} must be an object. Got {shown(section)}. "
                 "Write its keys in braces."
             )
+        _check_has_effect(name, section, mode=str(sections["mode"]), source=source)
         sections[name] = SECTIONS[name](**_section_values(name, section, source))
     return RadioParameters(**sections, source=str(source))
 
@@ -216,7 +253,7 @@ def _read_object(source: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(content, dict):
         raise RadioParameterError(
-            f"{source} must hold a JSON object of sections. Got {_shown(content)}. "
+            f"{source} must hold a JSON object of sections. Got {shown(content)}. "
             "Write the sections in braces."
         )
     return content
@@ -232,6 +269,22 @@ def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
+def _check_has_effect(name: str, section: dict[str, Any], *, mode: str, source: Path) -> None:
+    """Refuse a section, or a key of it, that the file's mode does not look at."""
+    idle_keys = WITHOUT_EFFECT.get(mode, {}).get(name)
+    if idle_keys is None:
+        return
+    idle = [f"{name}.{key}" for key in idle_keys if key in section]
+    if not idle_keys:
+        idle = [name]
+    if idle:
+        raise RadioParameterError(
+            f"{idle[0]} in {source} must not be given in mode {mode}. Got "
+            f"{shown(section if not idle_keys else section[idle[0].split('.')[1]])}. "
+            "Delete it, or change the mode."
+        )
+
+
 def _section_values(name: str, section: dict[str, Any], source: Path) -> dict[str, Any]:
     """Return a section's values by key, lists as tuples; refuse unknown keys."""
     known = [entry.name for entry in dataclasses.fields(SECTIONS[name])]
@@ -240,7 +293,7 @@ def _section_values(name: str, section: dict[str, Any], source: Path) -> dict[st
             reason = OBSOLETE_KEYS[name, key]
             raise RadioParameterError(
                 f"{key} in {source} [{name}] is obsolete and must be deleted: {reason}. "
-                f"Got {_shown(value)}."
+                f"Got {shown(value)}."
             )
         if key not in known:
             hint = nearest_name_hint(key, known)
@@ -259,7 +312,7 @@ def _with_loss_defaults(values: dict[str, Any]) -> dict[str, Any]:
     """
     tiers = ("rate_tier_1", "rate_tier_2", "rate_tier_3")
     rates = [values[key] for key in ("base_rate", *tiers) if key in values]
-    if not all(_is_number(rate) and 0.0 <= rate <= 1.0 for rate in rates):
+    if not all(is_number(rate) and 0.0 <= rate <= 1.0 for rate in rates):
         return values
     given = [values[tier] for tier in tiers if tier in values]
     base = values.get("base_rate", min([_NOMINAL_LOSS.base_rate, *given]))
@@ -268,34 +321,6 @@ def _with_loss_defaults(values: dict[str, Any]) -> dict[str, Any]:
         increment = getattr(_NOMINAL_LOSS, tier) - _NOMINAL_LOSS.base_rate
         filled[tier] = min(1.0, base + increment)
     return {**filled, **values}
-
-
-def _check_value(value: Any, entry: dataclasses.Field[Any], where: str) -> None:  # noqa: ANN401
-    """Refuse a value of the wrong type or out of its field's range."""
-    name = f"{entry.name} in {where}"
-    if isinstance(entry.default, bool):
-        if not isinstance(value, bool):
-            raise RadioParameterError(
-                f"{name} must be true or false. Got {_shown(value)}. "
-                f"Without the key it is {str(entry.default).lower()}."
-            )
-        return
-    low, high = entry.metadata["low"], entry.metadata["high"]
-    is_valid, kind = (_is_whole, "whole ") if entry.metadata["is_whole"] else (_is_number, "")
-    if isinstance(entry.default, tuple):
-        is_pair = isinstance(value, tuple) and len(value) == 2 and all(map(is_valid, value))
-        if not (is_pair and low <= value[0] <= value[1] <= high):
-            shown = _shown(list(value) if isinstance(value, tuple) else value)
-            raise RadioParameterError(
-                f"{name} must be two {kind}numbers, low <= high, in [{low:g}, {high:g}]. "
-                f"Got {shown}. Without the key it is {list(entry.default)}."
-            )
-    elif not (is_valid(value) and low <= value <= high):
-        rule = "" if is_valid(value) else f"a {kind}number "
-        raise RadioParameterError(
-            f"{name} must be {rule}in [{low:g}, {high:g}]. Got {_shown(value)}. "
-            f"Without the key it is {entry.default:g}."
-        )
 
 
 def _check_thresholds(loss: PacketLossParameters, source: str) -> None:
@@ -313,6 +338,9 @@ def _check_bursts(parameters: RadioParameters) -> None:
     if not parameters.burst_loss.enabled:
         return
     mean_burst = parameters.burst_loss.mean_burst_length
+    if parameters.is_physical:
+        _check_physical_bursts(parameters)
+        return
     tier_rates = parameters.packet_loss.tier_rates
     for tier, rate in enumerate(tier_rates, start=1):
         if mean_burst < feasible_mean_burst(rate):
@@ -333,6 +361,22 @@ def _check_bursts(parameters: RadioParameters) -> None:
         )
 
 
+def _check_physical_bursts(parameters: RadioParameters) -> None:
+    """Refuse a mean burst that the two-state process of the physical mode cannot have."""
+    loss = parameters.physical.interference_loss
+    most = parameters.physical_randomization.interference_loss_range[1]
+    for name, given, rate in (
+        ("mean_burst_length", parameters.burst_loss.mean_burst_length, loss),
+        ("mean_burst_range's end", parameters.domain_randomization.mean_burst_range[1], most),
+    ):
+        if given < feasible_mean_burst(rate):
+            raise RadioParameterError(
+                f"{name} in {parameters.source} must be at least loss / (1 - loss) = "
+                f"{feasible_mean_burst(rate):.4g} for an interference loss of {rate:g}. "
+                f"Got {given:g}. Raise it, or lower the loss."
+            )
+
+
 def shifted_tier_rates(loss: PacketLossParameters, base_rate: float) -> tuple[float, float, float]:
     """Return the tiers' losses when ``base_rate`` replaces the file's and they shift with it.
 
@@ -344,19 +388,3 @@ def shifted_tier_rates(loss: PacketLossParameters, base_rate: float) -> tuple[fl
         round(min(max(rate + shift, 0.0), LARGEST_RANDOM_LOSS), 12) for rate in loss.tier_rates
     )
     return first, second, third
-
-
-def _is_number(value: Any) -> bool:  # noqa: ANN401
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _is_whole(value: Any) -> bool:  # noqa: ANN401
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _shown(value: Any) -> str:  # noqa: ANN401
-    """Return a value for a message, on one line and cut when long."""
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**_LONGEST_SHOWN:
-        return f"an integer of more than {_LONGEST_SHOWN} digits"
-    text = repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."

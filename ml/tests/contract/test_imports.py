@@ -57,6 +57,7 @@ PACKAGES = {
     "ml.types": {"numpy"},
     "ml.metrics": {"numpy"},
     "ml.espnow_emulator": {"numpy"},
+    "ml.espnow_emulator.closed_forms": {"numpy", "scipy"},
     "ml.envs": {"numpy", "gymnasium"},
     "ml.scenarios": {"sumo"},
     "ml.scripts": {"numpy", "rich"},
