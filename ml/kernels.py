@@ -2,7 +2,8 @@
 
 numba's own cache looks only at the file of the function itself, so a kernel that calls another one
 in a changed file would keep running the old code. Here the cache folder is named by a hash of every
-``*_kernels.py`` and ``*_layout.py``, ``types.py`` and ``units.py``, so any change gives a fresh one.
+``*_kernels.py`` and ``*_layout.py``, of ``types.py``, ``units.py`` and this file, so any change
+gives a fresh one.
 """
 
 from __future__ import annotations
@@ -14,15 +15,19 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_Array = TypeVar("_Array")
 
 
 def _kernel_sources_hash() -> str:
     """Return a hash of every file that a kernel's machine code depends on."""
     digest = hashlib.sha256(numba.__version__.encode())
     package = Path(__file__).resolve().parent
-    constants = (package / "types.py", package / "units.py")
+    constants = (package / "types.py", package / "units.py", Path(__file__).resolve())
     sources = (*package.glob("*/*_kernels.py"), *package.glob("*/*_layout.py"))
     for path in (*constants, *sorted(sources)):
         digest.update(path.name.encode())
@@ -43,3 +48,31 @@ if "NUMBA_CACHE_DIR" not in os.environ:
 def kernel(function: _Function) -> _Function:
     """Compile ``function`` on its first call and keep the machine code on disk."""
     return cast(_Function, numba.njit(cache=True)(function))
+
+
+def inlined_kernel(function: _Function) -> _Function:
+    """Compile ``function`` into the kernels that call it: for those that hand many arrays on."""
+    return cast(_Function, numba.njit(cache=True, forceinline=True)(function))
+
+
+def _borrowed(typing_context: Any, array: Any) -> Any:  # noqa: ANN401 - numba's own form
+    """Give ``borrowed`` its type and its machine code."""
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:  # noqa: ANN401
+        make_view: Callable[..., Any] = make_array(signature.args[0])  # type: ignore[no-untyped-call]
+        view = make_view(context, builder, values[0])
+        for owner in ("meminfo", "parent"):
+            kind = getattr(view, owner).type
+            setattr(view, owner, cgutils.get_null_value(kind))  # type: ignore[no-untyped-call]
+        return view._getvalue()
+
+    return array(array), build
+
+
+borrowed = cast(Callable[[_Array], _Array], intrinsic(_borrowed))
+"""Return, inside a kernel, a view of an array that owns nothing, to hand on to many others.
+
+Every call counts the references to each array that it passes, atomically, which takes longer than
+the work of a small kernel. A view without an owner is not counted. It must not outlive the call in
+which it was made, whose caller owns the memory.
+"""

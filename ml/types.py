@@ -14,6 +14,7 @@ FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
+UnsignedArray = npt.NDArray[np.uint64]
 
 CONTROL_PERIOD_S = 0.1
 """Length of one control step and of one SUMO step [s]."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,33 +11,48 @@ import numpy as np
 from ml.errors import ConfigError
 from ml.espnow_emulator.episode_values import (
     EpisodeRadioValues,
+    blackouts_s,
     drawn_values,
     fill_values,
     nominal_values,
 )
+from ml.espnow_emulator.faults import RadioFault, fault_rows
 from ml.espnow_emulator.parameters import RadioParameters
+from ml.espnow_emulator.physical_sections import LARGEST_NUM_BACKGROUND_SENDERS
 from ml.espnow_emulator.radio_kernels import (
     advance_radio,
     reset_radio,
 )
 from ml.espnow_emulator.radio_layout import (
+    EVENTS_PER_STATION,
+    FIXES_KEPT,
     FRAMES_IN_FLIGHT_PER_LINK,
     FRAMES_KEPT,
     FRAMES_KEPT_WITH_RELAYS,
     LARGEST_NUM_CARS,
+    LARGEST_NUM_PHYSICAL_CARS,
     LARGEST_NUM_RELAYING_CARS,
     LINK_NUM_ACCEPTED,
     LINK_NUM_ACCEPTED_RELAYED,
     LINK_NUM_DELIVERED,
     LINK_NUM_DELIVERED_RELAYED,
     LINK_NUM_OUT_OF_RANGE,
+    LINK_NUM_REJECTED_IMPLAUSIBLE,
+    LINK_NUM_REJECTED_OLD,
     LONGEST_LATENCY_S,
+    NUM_FAULT_FIELDS,
+    NUM_FIX_FIELDS,
     NUM_FRAME_FIELDS,
     NUM_LINK_FIELDS,
+    NUM_MASKS,
     NUM_SENDER_FIELDS,
+    NUM_STATION_FIELDS,
     NUM_VALUES,
     SENDER_NUM_RELAYED,
     SENDER_NUM_SENT,
+    STATION_NUM_COLLIDED,
+    STATION_NUM_REPLACED,
+    RadioArrays,
 )
 from ml.types import (
     NUM_CAR_FIELDS,
@@ -62,6 +78,12 @@ class RadioStatistics:
         frames_relayed: Transmissions of the source's frames by other cars.
         frames_delivered_relayed: Copies that reached the ego's radio over a relay.
         frames_accepted_relayed: Of frames_accepted, those that a relay brought.
+        frames_rejected_old: Frames that the ego's board dropped: duplicates, overtaken, replayed.
+        frames_rejected_implausible: Frames that it dropped at the plausibility gate.
+        frames_collided: Transmissions by the source that overlapped with another one, the frames it
+            forwarded included; physical mode.
+        frames_replaced: Frames of the source that never left, because the next one came before the
+            medium was idle; physical mode.
     """
 
     frames_sent: IntArray
@@ -71,6 +93,10 @@ class RadioStatistics:
     frames_relayed: IntArray
     frames_delivered_relayed: IntArray
     frames_accepted_relayed: IntArray
+    frames_rejected_old: IntArray
+    frames_rejected_implausible: IntArray
+    frames_collided: IntArray
+    frames_replaced: IntArray
 
 
 class RadioEmulator:
@@ -102,7 +128,6 @@ class RadioEmulator:
         self._values = np.zeros(NUM_VALUES)
         fill_values(parameters, self._nominal_values, self._values)
         self._are_values_nominal = True
-        self._radio_key = np.uint64(0)
         self._time_s = -math.inf
         self.ego_sensed = np.zeros(NUM_SENSED_FIELDS)
         self._allocate(0)
@@ -112,24 +137,42 @@ class RadioEmulator:
         can_relay = self._parameters.can_relay
         self.heard = np.zeros((num_cars, NUM_HEARD_FIELDS))
         self.true_age_s = np.zeros(num_cars)
-        self._previous_cars = np.zeros((num_cars, NUM_CAR_FIELDS))
-        self._cars = np.zeros((num_cars, NUM_CAR_FIELDS))
-        self._senders = np.zeros((num_cars, NUM_SENDER_FIELDS))
         num_receivers, num_kept = (
             (num_cars, FRAMES_KEPT_WITH_RELAYS) if can_relay else (1, FRAMES_KEPT)
         )
-        self._frames = np.zeros((num_cars, num_kept, NUM_FRAME_FIELDS))
-        self._links = np.zeros((num_receivers, num_cars, NUM_LINK_FIELDS))
-        num_events = num_cars * (1 + num_receivers * FRAMES_IN_FLIGHT_PER_LINK)
+        num_stations = num_cars
+        if self._parameters.is_physical:
+            num_stations += LARGEST_NUM_BACKGROUND_SENDERS
+        num_events = num_cars * (2 + num_receivers * FRAMES_IN_FLIGHT_PER_LINK)
+        num_events += num_stations * EVENTS_PER_STATION
         if can_relay:
             slot_period_s = s_from_ms(self._parameters.relay.slot_period_ms)
             num_in_flight = 2 + math.ceil(LONGEST_LATENCY_S / slot_period_s)
             num_events += num_cars + num_cars**3 * num_in_flight
-        self._queue_times = np.zeros(num_events + 1)
-        self._queue_codes = np.zeros(num_events + 1, dtype=np.int64)
+        self._arrays = RadioArrays(
+            radio_key=np.zeros(1, dtype=np.uint64),
+            values=self._values,
+            senders=np.zeros((num_cars, NUM_SENDER_FIELDS)),
+            fixes=np.zeros((num_cars, FIXES_KEPT, NUM_FIX_FIELDS)),
+            frames=np.zeros((num_cars, num_kept, NUM_FRAME_FIELDS)),
+            links=np.zeros((num_receivers, num_cars, NUM_LINK_FIELDS)),
+            stations=np.zeros((num_stations, NUM_STATION_FIELDS)),
+            masks=np.zeros((num_stations, NUM_MASKS), dtype=np.int64),
+            faults=np.zeros((0, NUM_FAULT_FIELDS)),
+            queue_times=np.zeros(num_events + 1),
+            queue_codes=np.zeros(num_events + 1, dtype=np.int64),
+            previous_cars=np.zeros((num_cars, NUM_CAR_FIELDS)),
+            cars=np.zeros((num_cars, NUM_CAR_FIELDS)),
+        )
 
     def reset(
-        self, *, radio_key: int, cars: FloatArray, time_s: float, randomise: bool = False
+        self,
+        *,
+        radio_key: int,
+        cars: FloatArray,
+        time_s: float,
+        randomise: bool = False,
+        faults: Sequence[RadioFault] = (),
     ) -> None:
         """Start an episode: every board anew, nothing heard, the ego's sensors read once.
 
@@ -138,6 +181,7 @@ class RadioEmulator:
             cars: Ground truth at ``time_s``, (num_cars, NUM_CAR_FIELDS), row 0 the ego.
             time_s: Simulation time [s].
             randomise: Draw this episode's values from the parameter file's ranges.
+            faults: What goes wrong in the episode.
 
         Raises:
             ConfigError: The key, the array's shape or the time is out of its range.
@@ -156,28 +200,36 @@ class RadioEmulator:
             )
         if not math.isfinite(time_s):
             raise ConfigError(f"time_s must be finite. Got {time_s}.")
-        if num_cars != self._cars.shape[0]:
+        if self._parameters.is_physical and num_cars > LARGEST_NUM_PHYSICAL_CARS:
+            raise ConfigError(
+                f"cars must have 1 to {LARGEST_NUM_PHYSICAL_CARS} rows in mode physical. "
+                f"Got {num_cars}. Use mode simple in {self._parameters.source}."
+            )
+        if num_cars != self._arrays.cars.shape[0]:
             self._allocate(num_cars)
-        self._radio_key = np.uint64(radio_key)
         self._time_s = float(time_s)
-        self._set_values(randomise)
-        self._cars[:] = self._previous_cars[:] = cars
-        reset_radio(
-            self._radio_key,
-            self._time_s,
-            self._cars,
-            self._values,
-            self._senders,
-            self._links,
-            self._queue_times,
-            self._queue_codes,
-        )
+        self._set_values(np.uint64(radio_key), randomise)
+        all_faults = [*faults, *self._blackouts(np.uint64(radio_key))]
+        self._arrays = self._arrays._replace(faults=fault_rows(all_faults, num_cars))
+        self._arrays.radio_key[0] = radio_key
+        self._arrays.cars[:] = self._arrays.previous_cars[:] = cars
+        reset_radio(self._time_s, *self._arrays)
         self.advance(time_s, cars)
 
-    def _set_values(self, randomise: bool) -> None:
+    def _blackouts(self, radio_key: np.uint64) -> list[RadioFault]:
+        """Return the black-outs of the episode's values."""
+        physical = self.episode_values.physical
+        if physical is None or physical.blackouts == 0:
+            return []
+        return [
+            RadioFault("blackout", start_s=begin_s, duration_s=end_s - begin_s)
+            for begin_s, end_s in blackouts_s(physical, radio_key, self._time_s)
+        ]
+
+    def _set_values(self, radio_key: np.uint64, randomise: bool) -> None:
         """Put the episode's values in force."""
         if randomise:
-            self.episode_values = drawn_values(self._parameters, self._radio_key)
+            self.episode_values = drawn_values(self._parameters, radio_key)
         elif not self._are_values_nominal:
             self.episode_values = self._nominal_values
         else:
@@ -198,9 +250,9 @@ class RadioEmulator:
         Raises:
             ConfigError: ``cars`` has another shape than at reset, or time runs backwards.
         """
-        if cars.shape != self._cars.shape:
+        if cars.shape != self._arrays.cars.shape:
             raise ConfigError(
-                f"cars must have the shape {self._cars.shape} of reset. Got {cars.shape}. "
+                f"cars must have the shape {self._arrays.cars.shape} of reset. Got {cars.shape}. "
                 "Call reset when cars come or go."
             )
         if not self._time_s <= time_s < math.inf:
@@ -208,29 +260,18 @@ class RadioEmulator:
                 f"time_s must be finite and at least {self._time_s}, the last call's. Got {time_s}."
             )
         # Own buffers and a plain float keep the kernel at one compiled signature.
-        self._cars[:] = cars
+        self._arrays.cars[:] = cars
         now_s = float(time_s)
         advance_radio(
-            self._radio_key,
-            self._time_s,
-            now_s,
-            self._values,
-            self._previous_cars,
-            self._cars,
-            self._senders,
-            self._frames,
-            self._links,
-            self._queue_times,
-            self._queue_codes,
-            self.heard,
-            self.true_age_s,
-            self.ego_sensed,
+            self._time_s, now_s, self.heard, self.true_age_s, self.ego_sensed, *self._arrays
         )
         self._time_s = now_s
 
     def statistics(self) -> RadioStatistics:
         """Return the counts of frames since reset."""
-        links, senders = self._links[_EGO], self._senders
+        arrays = self._arrays
+        links, senders = arrays.links[_EGO], arrays.senders
+        stations = arrays.stations[: len(senders)]
         num_delivered = links[:, LINK_NUM_DELIVERED] - links[:, LINK_NUM_DELIVERED_RELAYED]
         return RadioStatistics(
             frames_sent=senders[:, SENDER_NUM_SENT].astype(np.int64),
@@ -240,4 +281,8 @@ class RadioEmulator:
             frames_relayed=senders[:, SENDER_NUM_RELAYED].astype(np.int64),
             frames_delivered_relayed=links[:, LINK_NUM_DELIVERED_RELAYED].astype(np.int64),
             frames_accepted_relayed=links[:, LINK_NUM_ACCEPTED_RELAYED].astype(np.int64),
+            frames_rejected_old=links[:, LINK_NUM_REJECTED_OLD].astype(np.int64),
+            frames_rejected_implausible=links[:, LINK_NUM_REJECTED_IMPLAUSIBLE].astype(np.int64),
+            frames_collided=stations[:, STATION_NUM_COLLIDED].astype(np.int64),
+            frames_replaced=stations[:, STATION_NUM_REPLACED].astype(np.int64),
         )

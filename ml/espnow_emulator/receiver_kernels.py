@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from ml.espnow_emulator.radio_layout import (
+    CLOCK_MODULUS_S,
     FRAME_CLOCK,
     FRAME_GENERATED_AT,
     FRAME_HOP_COUNT,
+    FRAME_PERIOD_S,
     FRAME_SEQUENCE,
     FRAME_STATE_AGE,
     FRAMES_KEPT,
@@ -15,12 +19,19 @@ from ml.espnow_emulator.radio_layout import (
     LINK_NUM_ACCEPTED_RELAYED,
     LINK_NUM_DELIVERED,
     LINK_NUM_DELIVERED_RELAYED,
+    LINK_NUM_REJECTED_IMPLAUSIBLE,
+    LINK_NUM_REJECTED_OLD,
+    LINK_NUM_SUSPECTS,
     LINK_RECEIVED_AT,
     LINK_SEQUENCE_GAP,
+    LINK_SUSPECT,
     LINK_TRANSMISSION,
     LOWEST_ACCELERATION_WINDOW_S,
     NUM_FRAME_FIELDS,
     SEQUENCE_MODULUS,
+    STRONGEST_ACCELERATION_MPS2,
+    SUSPECTS_BELIEVED,
+    VALUE_GATE,
     VALUE_LONGEST_DELAY,
     VALUE_MAX_RELAY_HOPS,
     VALUE_STALENESS,
@@ -36,32 +47,106 @@ from ml.types import (
     NEVER_HEARD_S,
     NUM_SENSED_FIELDS,
     SENSED_ACCELERATION,
+    SENSED_HEADING,
+    SENSED_SPEED,
+    SENSED_X,
+    SENSED_Y,
     FloatArray,
 )
 
 
 @kernel
-def receive_frame(
+def clock_step_s(newer_s: float, older_s: float) -> float:
+    """Return the time from one reading of a board's clock to another, over its wrap [s]."""
+    step_s = newer_s - older_s
+    return step_s - CLOCK_MODULUS_S * math.floor(step_s / CLOCK_MODULUS_S + 0.5)
+
+
+@kernel
+def is_newer_frame(
     link: FloatArray, frame: FloatArray, time_s: float, longest_delay_s: float
 ) -> bool:
-    """Take a frame in if it is newer than the one held; return whether it was.
+    """Return whether a frame follows the one held, as far as the receiver can tell.
 
-    "Newer" is by serial number arithmetic on 16 bits (RFC 1982). No frame is late by more than the
-    longest delay, so a sender's clock that steps back by more, or an old number after as long a
-    silence, is a reboot.
+    It does by its number, "newer" by serial number arithmetic on 16 bits (RFC 1982). An old number
+    follows too if the sender's clock says so: the number was reset. And a clock that stepped back
+    is a reboot if it has been running for no longer than the sender was silent, and the step is
+    too long for a frame that was overtaken. What else steps back is a duplicate, was overtaken, or
+    is replayed.
+    """
+    ahead = int(frame[FRAME_SEQUENCE] - link[FRAME_SEQUENCE]) % SEQUENCE_MODULUS
+    step_s = clock_step_s(frame[FRAME_CLOCK], link[FRAME_CLOCK])
+    silence_s = time_s - link[LINK_RECEIVED_AT]
+    has_booted_since = frame[FRAME_CLOCK] <= silence_s + longest_delay_s
+    is_overtaken = step_s >= -longest_delay_s and silence_s <= longest_delay_s
+    if step_s < 0.0 and has_booted_since and not is_overtaken:
+        return True
+    if 0 < ahead < SEQUENCE_MODULUS // 2:
+        return True
+    return bool(step_s > 0.0 and step_s <= silence_s + longest_delay_s)
+
+
+@kernel
+def is_plausible(held: FloatArray, frame: FloatArray, silence_s: float, gate_m: float) -> bool:
+    """Return whether a frame's position is where a car could be that sent the frame held.
+
+    It may be off the straight line at the held speed by the gate, and by what a car can do with
+    the strongest acceleration in the time: a t^2 / 2.
+    """
+    elapsed_s = clock_step_s(frame[FRAME_CLOCK], held[FRAME_CLOCK])
+    if not 0.0 <= elapsed_s <= silence_s + 1.0:
+        elapsed_s = silence_s
+    driven_m = held[SENSED_SPEED] * elapsed_s
+    off_x = frame[SENSED_X] - held[SENSED_X] - driven_m * math.cos(held[SENSED_HEADING])
+    off_y = frame[SENSED_Y] - held[SENSED_Y] - driven_m * math.sin(held[SENSED_HEADING])
+    reach_m = 0.5 * STRONGEST_ACCELERATION_MPS2 * elapsed_s * elapsed_s
+    return bool(math.hypot(off_x, off_y) <= gate_m + reach_m)
+
+
+@kernel
+def passes_gate(link: FloatArray, frame: FloatArray, time_s: float, gate_m: float) -> bool:
+    """Return whether the plausibility gate lets a newer frame through.
+
+    SUSPECTS_BELIEVED implausible frames in a row that agree with each other are believed: then it
+    was the frame held that was wrong, or the sender's receiver really has jumped.
+    """
+    if gate_m == 0.0 or is_plausible(link, frame, time_s - link[LINK_RECEIVED_AT], gate_m):
+        link[LINK_NUM_SUSPECTS] = 0.0
+        return True
+    suspect = link[LINK_SUSPECT : LINK_SUSPECT + NUM_FRAME_FIELDS]
+    is_alone = link[LINK_NUM_SUSPECTS] == 0.0
+    if is_alone or not is_plausible(suspect, frame, FRAME_PERIOD_S, gate_m):
+        link[LINK_NUM_SUSPECTS] = 0.0
+    link[LINK_NUM_SUSPECTS] += 1.0
+    suspect[:] = frame
+    if link[LINK_NUM_SUSPECTS] < SUSPECTS_BELIEVED:
+        return False
+    link[LINK_NUM_SUSPECTS] = 0.0
+    return True
+
+
+@kernel
+def receive_frame(
+    link: FloatArray, frame: FloatArray, time_s: float, longest_delay_s: float, gate_m: float = 0.0
+) -> bool:
+    """Take a frame in if it is newer than the one held and plausible; return whether it was.
+
+    No frame is late by more than the longest delay. A gap is counted only between two numbers of
+    the same series.
     """
     link[LINK_NUM_DELIVERED] += 1
     gap = 0.0
     if link[LINK_NUM_ACCEPTED] > 0:
-        has_rebooted = frame[FRAME_CLOCK] < link[FRAME_CLOCK] - longest_delay_s
+        if not is_newer_frame(link, frame, time_s, longest_delay_s):
+            link[LINK_NUM_REJECTED_OLD] += 1
+            return False
+        if not passes_gate(link, frame, time_s, gate_m):
+            link[LINK_NUM_REJECTED_IMPLAUSIBLE] += 1
+            return False
         ahead = int(frame[FRAME_SEQUENCE] - link[FRAME_SEQUENCE]) % SEQUENCE_MODULUS
-        if not has_rebooted:
-            is_newer = 0 < ahead < SEQUENCE_MODULUS // 2
-            is_silent = time_s - link[LINK_RECEIVED_AT] > longest_delay_s
-            if ahead == 0 or not (is_newer or is_silent):
-                return False
-            if is_newer:
-                gap = ahead - 1.0
+        step_s = clock_step_s(frame[FRAME_CLOCK], link[FRAME_CLOCK])
+        if 0 < ahead < SEQUENCE_MODULUS // 2 and step_s >= -longest_delay_s:
+            gap = ahead - 1.0
     item = LINK_HISTORY + 2 * (int(link[LINK_NUM_ACCEPTED]) % FRAMES_KEPT)
     link[item], link[item + 1] = time_s, frame[SENSED_ACCELERATION]
     link[:NUM_FRAME_FIELDS] = frame
@@ -86,7 +171,7 @@ def receive_copy(
     """
     is_relayed = 1.0 if hop_count > 0 else 0.0
     link[LINK_NUM_DELIVERED_RELAYED] += is_relayed
-    if receive_frame(link, frame, time_s, values[VALUE_LONGEST_DELAY]):
+    if receive_frame(link, frame, time_s, values[VALUE_LONGEST_DELAY], values[VALUE_GATE]):
         link[LINK_NUM_ACCEPTED_RELAYED] += is_relayed
         link[FRAME_HOP_COUNT] = hop_count
         link[LINK_TRANSMISSION] = transmission

@@ -243,7 +243,7 @@ def test_no_frame_is_taken_in_twice_and_none_goes_back():
         generated_s, num_accepted = now_generated_s, counts.frames_accepted
 
     assert np.all(counts.frames_accepted[1:] > 100)
-    links = emulator._links[:, :, LINK_NUM_ACCEPTED]
+    links = emulator._arrays.links[:, :, LINK_NUM_ACCEPTED]
     assert np.all(links <= counts.frames_sent)
     assert np.diagonal(links).max() == 0.0  # nobody takes in its own frames
 
@@ -387,9 +387,9 @@ def test_the_longest_latency_and_the_closest_slots_overflow_nothing():
 
     for step in range(1, 301):
         emulator.advance(0.1 * step, cars)
-        longest_queue = max(longest_queue, int(emulator._queue_codes[0]))
+        longest_queue = max(longest_queue, int(emulator._arrays.queue_codes[0]))
 
-    assert longest_queue < emulator._queue_codes.size
+    assert longest_queue < emulator._arrays.queue_codes.size
     assert emulator.heard[1:, HEARD_IS_FRESH].min() == 1.0
 
 

@@ -94,7 +94,7 @@ def test_a_duplicate_is_dropped_and_keeps_the_first_reception_time():
     receiver = Receiver()
     receiver.receive(sequence=5, time_s=1.0)
 
-    assert not receiver.receive(sequence=5, time_s=1.05)
+    assert not receiver.receive(sequence=5, time_s=1.05, clock_s=101.0)
     assert receiver.link[LINK_RECEIVED_AT] == 1.0
     assert receiver.link[LINK_NUM_DELIVERED] == 2
     assert receiver.link[LINK_NUM_ACCEPTED] == 1
