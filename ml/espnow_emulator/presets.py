@@ -1,7 +1,9 @@
-"""Packaged presets: one parameter file for each radio link that was measured.
+"""Packaged presets: parameter files for the links that were measured, and for installations.
 
-A preset holds the loss and bursts of one directed link at one distance and arrangement. It marks
-itself as a test set: what it is used to judge must not have been trained on it.
+A measured link's preset holds the loss and bursts of one directed link at one distance and
+arrangement. It marks itself as a test set: what it is used to judge must not have been trained on
+it. An installation's preset is the physical mode with the margin of antennas on the roof or in the
+cabin, and may be trained on.
 """
 
 from __future__ import annotations
