@@ -6,6 +6,7 @@ Every message says which value of what is wrong, the rule, what came, and what t
     |-- ConfigError          (ValueError)    an argument, option or configuration value
     |-- ScenarioError        (ValueError)    a scenario, dataset or manifest
     |-- RadioParameterError  (ValueError)    an emulator parameter file
+    |-- FrameFormatError     (ValueError)    bytes that are no message of a board
     |-- PolicyError          (ValueError)    a saved policy or its parameters
     |-- SimulatorError       (RuntimeError)  SUMO could not be started, loaded or stepped
     `-- RecordError          (RuntimeError)  a result could not be written or read back
@@ -37,6 +38,10 @@ class ScenarioError(RoadSenseError, ValueError):
 
 class RadioParameterError(RoadSenseError, ValueError):
     """An emulator parameter file holds a value that the radio model cannot use."""
+
+
+class FrameFormatError(RoadSenseError, ValueError):
+    """Bytes that came over the air are no message of this wire format."""
 
 
 class PolicyError(RoadSenseError, ValueError):

@@ -438,6 +438,9 @@ def _is_known(radio: RadioArrays, listener: int, source: int, transmission: floa
 @inlined_kernel
 def _relay_slot(radio: RadioArrays, relay: int, time_s: float, fraction: float) -> None:
     """Handle a relay slot: transmit at once, or hand what waits to the medium."""
+    if is_silent(radio.faults, relay, time_s):
+        _schedule_relay_slot(radio, relay)
+        return
     if radio.values[VALUE_IS_PHYSICAL] > 0.0:
         free_s = stalled_until_s(radio, relay, time_s)
         if free_s > time_s:
@@ -448,7 +451,7 @@ def _relay_slot(radio: RadioArrays, relay: int, time_s: float, fraction: float) 
             if radio.links[relay, source, LINK_IS_UNFORWARDED] > 0.0:
                 radio.masks[relay, MASK_TO_FORWARD] |= 1 << source
         contend(radio, relay, time_s)
-    elif not is_silent(radio.faults, relay, time_s):
+    else:
         _forward(radio, relay, time_s, fraction)
     _schedule_relay_slot(radio, relay)
 

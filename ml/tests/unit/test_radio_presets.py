@@ -13,7 +13,14 @@ from ml.espnow_emulator import (
     preset_names,
     radio_parameters_path,
 )
+from ml.espnow_emulator.closed_forms import reception_probability
 from ml.espnow_emulator.episode_values import gilbert_transitions
+from ml.espnow_emulator.wire_format import (
+    ACCELERATION_QUANTUM_MPS2,
+    HEADING_QUANTUM_DEG,
+    POSITION_QUANTUM_M,
+    SPEED_QUANTUM_MPS,
+)
 
 NAMES = (
     "front_12m",
@@ -27,6 +34,8 @@ NAMES = (
     "third_drive_leader_16m",
     "third_drive_second_26m",
 )
+INSTALLATIONS = ("in_car", "in_car_long_range", "roof", "roof_long_range")
+ALL_NAMES = sorted((*NAMES, *INSTALLATIONS))
 # Fitted to the recordings: probability good -> bad and bad -> good per frame
 FITTED = {
     "front_9m": (0.0573, 0.7485),
@@ -42,8 +51,51 @@ FITTED = {
 }
 
 
-def test_every_measured_link_has_a_preset():
-    assert preset_names() == NAMES
+def test_every_measured_link_and_every_installation_has_a_preset():
+    assert list(preset_names()) == ALL_NAMES
+
+
+@pytest.mark.parametrize("name", INSTALLATIONS)
+def test_an_installation_passes_through_what_was_measured_of_it(name):
+    parameters = load_radio_parameters(name)
+    metadata = json.loads(radio_parameters_path(name).read_text("utf-8"))["_metadata"]
+
+    points = metadata.get("measured_points", [])
+    model = [
+        float(
+            reception_probability(
+                point["distance_m"],
+                parameters.physical.margin_at_1m_db,
+                floor_loss=parameters.physical.floor_loss,
+            )
+        )
+        for point in points
+    ]
+    assert model == pytest.approx([point["reception"] for point in points], abs=0.01)
+    assert bool(points) == (name != "in_car")  # which was not measured, and says so
+    assert points or "Not measured" in metadata["source"]
+
+
+@pytest.mark.parametrize("name", INSTALLATIONS)
+def test_an_installation_may_be_trained_on_and_draws_around_its_margin(name):
+    parameters = load_radio_parameters(name)
+
+    low, high = parameters.physical_randomization.margin_range_db
+    assert (parameters.mode, parameters.use) == ("physical", "training")
+    assert low < parameters.physical.margin_at_1m_db < high
+    assert parameters.relay.max_relay_hops == 0
+
+
+@pytest.mark.parametrize("name", INSTALLATIONS)
+def test_an_installation_has_the_nominal_errors_and_the_steps_of_the_wire_format(name):
+    parameters, nominal = load_radio_parameters(name), load_radio_parameters(None)
+
+    assert parameters.sensor_noise == nominal.sensor_noise
+    assert parameters.observation == nominal.observation
+    assert parameters.wire.position_quantum_m == POSITION_QUANTUM_M
+    assert parameters.wire.speed_quantum_ms == SPEED_QUANTUM_MPS
+    assert parameters.wire.accel_quantum_ms2 == ACCELERATION_QUANTUM_MPS2
+    assert parameters.wire.heading_quantum_deg == HEADING_QUANTUM_DEG
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -114,7 +166,7 @@ def test_a_misspelt_preset_is_refused_with_the_names(name, tmp_path, monkeypatch
     message = str(caught.value)
     assert message.startswith(f"{name} must be a parameter file or a preset's name.")
     assert "Did you mean 'front_9m'?" in message
-    assert f"Presets: {', '.join(NAMES)}." in message
+    assert f"Presets: {', '.join(ALL_NAMES)}." in message
     assert "\n" not in message
 
 
