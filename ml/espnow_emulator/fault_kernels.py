@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ml.espnow_emulator.event_queue_kernels import event_code, push_event
 from ml.espnow_emulator.radio_layout import (
     FAULT_BLACKOUT,
@@ -35,9 +37,17 @@ from ml.espnow_emulator.radio_layout import (
     RadioArrays,
 )
 from ml.kernels import inlined_kernel, kernel
-from ml.types import SENSED_ACCELERATION, SENSED_HEADING, SENSED_SPEED, SENSED_X, FloatArray
+from ml.types import (
+    SENSED_ACCELERATION,
+    SENSED_HEADING,
+    SENSED_SPEED,
+    SENSED_X,
+    FloatArray,
+    IntArray,
+)
 
 _ATTACKER_DELAY_S = 0.002  # from the frame that an attacker hears to its own
+_LONGEST_WAIT_S = 0.5  # for a late frame; a frame 25 before is then among the FRAMES_KEPT
 _FORGED_CLOCK_LEAD_S = 0.01
 
 
@@ -123,26 +133,44 @@ def is_in_burst(faults: FloatArray, car: int, time_s: float) -> bool:
     return is_lost
 
 
+@kernel
+def _arrival_s(
+    queue_times: FloatArray, queue_codes: IntArray, car: int, transmission: int
+) -> float:
+    """Return when the ego handles a car's transmission, infinite if that was lost."""
+    code = event_code(KIND_RECEPTION, transmission, car, 0)
+    for item in range(1, queue_codes[0] + 1):
+        if queue_codes[item] == code:
+            return float(queue_times[item])
+    return math.inf
+
+
 @inlined_kernel
 def push_attacks(radio: RadioArrays, car: int, transmission: int, time_s: float) -> None:
-    """Queue the frames that attackers, or a faulty board, send beside a car's transmission."""
+    """Queue the frames that attackers, or a faulty board, send beside a car's transmission.
+
+    They follow the frame itself; a frame that was lost has no duplicate.
+    """
     for row in range(radio.faults.shape[0]):
         fault = radio.faults[row]
-        if not is_struck(fault, car, time_s):
+        if fault[FAULT_KIND] < FAULT_DUPLICATE or not is_struck(fault, car, time_s):
             continue
-        arrival_s = time_s + _ATTACKER_DELAY_S
-        if fault[FAULT_KIND] == FAULT_DUPLICATE:
-            arrival_s += fault[FAULT_VALUE]
-            code = event_code(KIND_RECEPTION, transmission, car, 0)
-            push_event(radio.queue_times, radio.queue_codes, arrival_s, code)
+        arrival_s = _arrival_s(radio.queue_times, radio.queue_codes, car, transmission)
+        is_heard = arrival_s < math.inf
+        attack_s = _ATTACKER_DELAY_S + time_s
+        if is_heard:
+            attack_s = _ATTACKER_DELAY_S + min(arrival_s, time_s + _LONGEST_WAIT_S)
+        if fault[FAULT_KIND] == FAULT_DUPLICATE and is_heard:
+            code = event_code(KIND_REPLAYED, transmission, car, 0)
+            push_event(radio.queue_times, radio.queue_codes, arrival_s + fault[FAULT_VALUE], code)
         elif fault[FAULT_KIND] == FAULT_REPLAY:
             recorded = transmission - int(fault[FAULT_VALUE])
             if recorded >= 0:
                 code = event_code(KIND_REPLAYED, recorded, car, 0)
-                push_event(radio.queue_times, radio.queue_codes, arrival_s, code)
+                push_event(radio.queue_times, radio.queue_codes, attack_s, code)
         elif fault[FAULT_KIND] == FAULT_FORGED:
             code = event_code(KIND_FORGED, transmission, car, 0)
-            push_event(radio.queue_times, radio.queue_codes, arrival_s, code)
+            push_event(radio.queue_times, radio.queue_codes, attack_s, code)
 
 
 @kernel

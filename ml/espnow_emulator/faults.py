@@ -45,6 +45,8 @@ class FaultKind:
         low: Least ``value``.
         high: Largest ``value``.
         strikes_ego: Whether it may strike the ego's own board, row 0.
+        is_whole: Whether ``value`` is a whole number.
+        is_lasting: Whether it lasts, so that ``duration_s`` matters.
     """
 
     code: int
@@ -54,23 +56,37 @@ class FaultKind:
     low: float = 0.0
     high: float = 0.0
     strikes_ego: bool = False
+    is_whole: bool = False
+    is_lasting: bool = True
 
 
 FAULT_KINDS: dict[str, FaultKind] = {
     "blackout": FaultKind(FAULT_BLACKOUT, "the ego hears nothing of the car"),
-    "burst": FaultKind(FAULT_BURST, "the car's next frames are lost", "frames", 15.0, 1.0, 1000.0),
+    "burst": FaultKind(
+        FAULT_BURST, "the car's next frames are lost", "frames", 15.0, 1.0, 1000.0, is_whole=True
+    ),
     "frozen_gps": FaultKind(
         FAULT_FROZEN_GPS, "position, speed and heading stay as they were", strikes_ego=True
     ),
     "gps_jump": FaultKind(
         FAULT_GPS_JUMP, "the position is off, to the east", "m", 50.0, -1e5, 1e5, strikes_ego=True
     ),
-    "sequence_reset": FaultKind(FAULT_SEQUENCE_RESET, "sequence numbers start at 0 again"),
-    "clock_jump": FaultKind(FAULT_CLOCK_JUMP, "the board's clock jumps", "s", 60.0, -1e5, 1e5),
+    "sequence_reset": FaultKind(
+        FAULT_SEQUENCE_RESET, "sequence numbers start at 0 again", is_lasting=False
+    ),
+    "clock_jump": FaultKind(
+        FAULT_CLOCK_JUMP, "the board's clock jumps", "s", 60.0, -1e5, 1e5, is_lasting=False
+    ),
     "reboot": FaultKind(FAULT_REBOOT, "silent; then numbers and clock start at 0"),
     "duplicate": FaultKind(FAULT_DUPLICATE, "each frame comes twice", "s later", 0.0, 0.0, 1.0),
     "replay": FaultKind(
-        FAULT_REPLAY, "an attacker repeats old frames", "frames before", 20.0, 1.0, 25.0
+        FAULT_REPLAY,
+        "an attacker repeats old frames",
+        "frames before",
+        20.0,
+        1.0,
+        25.0,
+        is_whole=True,
     ),
     "forged": FaultKind(
         FAULT_FORGED, "an attacker claims an acceleration", "m/s^2", -8.0, -20.0, 20.0
@@ -78,6 +94,9 @@ FAULT_KINDS: dict[str, FaultKind] = {
     "unequipped": FaultKind(FAULT_UNEQUIPPED, "the car has no board"),
 }
 EVERY_CAR = "all"
+LARGEST_NUM_ATTACKS = 4
+"""Faults that add frames, for each car: what the event queue has room for."""
+_ATTACKS = (FAULT_DUPLICATE, FAULT_REPLAY, FAULT_FORGED)
 
 
 @dataclass(frozen=True)
@@ -127,6 +146,11 @@ class RadioFault:
             )
         if self.value is not None:
             self._check_number("value", self.value, kind.low, kind.high)
+            if kind.is_whole and self.value != int(self.value):
+                raise ConfigError(
+                    f"value of the radio fault {self.kind} must be a whole number of frames. "
+                    f"Got {self.value}."
+                )
 
     def _check_number(self, name: str, value: object, low: float, high: float) -> None:
         """Refuse what is no number in a range."""
@@ -163,6 +187,9 @@ def fault_rows(faults: Sequence[RadioFault], num_cars: int) -> FloatArray:
     """Return the kernels' table, one row for each fault and car (num_rows, NUM_FAULT_FIELDS).
 
     A fault of a car that is not there has no row.
+
+    Raises:
+        ConfigError: More than LARGEST_NUM_ATTACKS faults add frames of one car.
     """
     rows = []
     for fault in faults:
@@ -177,4 +204,34 @@ def fault_rows(faults: Sequence[RadioFault], num_cars: int) -> FloatArray:
             row[FAULT_CAR] = car
             row[FAULT_VALUE] = fault.strength
             rows.append(row)
-    return np.array(rows).reshape(-1, NUM_FAULT_FIELDS)
+    table = np.array(rows).reshape(-1, NUM_FAULT_FIELDS)
+    struck = table[np.isin(table[:, FAULT_KIND], _ATTACKS), FAULT_CAR]
+    for car in range(1, num_cars):
+        num_attacks = int(np.sum(struck == car))
+        if num_attacks > LARGEST_NUM_ATTACKS:
+            raise ConfigError(
+                f"faults of car {car} must be at most {LARGEST_NUM_ATTACKS} of duplicate, replay "
+                f"and forged. Got {num_attacks}. Leave some out."
+            )
+    return table
+
+
+def fault_kind_table() -> list[str]:
+    """Return the kinds of faults as a Markdown table's lines."""
+    lines = [
+        "| kind | what happens | `value` | default | range | `car` | `duration_s` |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, kind in FAULT_KINDS.items():
+        has_value = bool(kind.unit)
+        cells = (
+            f"`{name}`",
+            kind.meaning,
+            kind.unit if has_value else "-",
+            f"{kind.default:g}" if has_value else "-",
+            f"{kind.low:g} to {kind.high:g}" if has_value else "-",
+            "0, 1, ... or all" if kind.strikes_ego else "1, 2, ... or all",
+            "how long" if kind.is_lasting else "no effect",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines

@@ -54,6 +54,8 @@ from ml.types import (
     FloatArray,
 )
 
+_PERIODS_OF_SLACK = 0.5  # for jitter and drift between two transmissions
+
 
 @kernel
 def clock_step_s(newer_s: float, older_s: float) -> float:
@@ -68,11 +70,12 @@ def is_newer_frame(
 ) -> bool:
     """Return whether a frame follows the one held, as far as the receiver can tell.
 
-    It does by its number, "newer" by serial number arithmetic on 16 bits (RFC 1982). An old number
-    follows too if the sender's clock says so: the number was reset. And a clock that stepped back
-    is a reboot if it has been running for no longer than the sender was silent, and the step is
-    too long for a frame that was overtaken. What else steps back is a duplicate, was overtaken, or
-    is replayed.
+    It does by its number, "newer" by serial number arithmetic on 16 bits (RFC 1982), if it is ahead
+    by no more than the frames that the sender had the time for: else it may be replayed from before
+    the numbers were reset. Another number follows too if the sender's clock says so: the number was
+    reset. And a clock that stepped back is a reboot if it has been running for no longer than the
+    sender was silent, and the step is too long for a frame that was overtaken. What else steps back
+    is a duplicate, was overtaken, or is replayed.
     """
     ahead = int(frame[FRAME_SEQUENCE] - link[FRAME_SEQUENCE]) % SEQUENCE_MODULUS
     step_s = clock_step_s(frame[FRAME_CLOCK], link[FRAME_CLOCK])
@@ -81,7 +84,8 @@ def is_newer_frame(
     is_overtaken = step_s >= -longest_delay_s and silence_s <= longest_delay_s
     if step_s < 0.0 and has_booted_since and not is_overtaken:
         return True
-    if 0 < ahead < SEQUENCE_MODULUS // 2:
+    most_ahead = (silence_s + longest_delay_s) / FRAME_PERIOD_S + _PERIODS_OF_SLACK
+    if 0 < ahead <= min(most_ahead, SEQUENCE_MODULUS // 2 - 1):
         return True
     return bool(step_s > 0.0 and step_s <= silence_s + longest_delay_s)
 
@@ -91,11 +95,13 @@ def is_plausible(held: FloatArray, frame: FloatArray, silence_s: float, gate_m: 
     """Return whether a frame's position is where a car could be that sent the frame held.
 
     It may be off the straight line at the held speed by the gate, and by what a car can do with
-    the strongest acceleration in the time: a t^2 / 2.
+    the strongest acceleration in the time: a t^2 / 2. The time is that between the two states, so
+    the ages that the sender declares count: two frames may carry the same fix.
     """
     elapsed_s = clock_step_s(frame[FRAME_CLOCK], held[FRAME_CLOCK])
     if not 0.0 <= elapsed_s <= silence_s + 1.0:
         elapsed_s = silence_s
+    elapsed_s = max(0.0, elapsed_s + held[FRAME_STATE_AGE] - frame[FRAME_STATE_AGE])
     driven_m = held[SENSED_SPEED] * elapsed_s
     off_x = frame[SENSED_X] - held[SENSED_X] - driven_m * math.cos(held[SENSED_HEADING])
     off_y = frame[SENSED_Y] - held[SENSED_Y] - driven_m * math.sin(held[SENSED_HEADING])
@@ -110,12 +116,13 @@ def passes_gate(link: FloatArray, frame: FloatArray, time_s: float, gate_m: floa
     SUSPECTS_BELIEVED implausible frames in a row that agree with each other are believed: then it
     was the frame held that was wrong, or the sender's receiver really has jumped.
     """
-    if gate_m == 0.0 or is_plausible(link, frame, time_s - link[LINK_RECEIVED_AT], gate_m):
+    silence_s = time_s - link[LINK_RECEIVED_AT]
+    if gate_m == 0.0 or is_plausible(link, frame, silence_s, gate_m):
         link[LINK_NUM_SUSPECTS] = 0.0
         return True
     suspect = link[LINK_SUSPECT : LINK_SUSPECT + NUM_FRAME_FIELDS]
     is_alone = link[LINK_NUM_SUSPECTS] == 0.0
-    if is_alone or not is_plausible(suspect, frame, FRAME_PERIOD_S, gate_m):
+    if is_alone or not is_plausible(suspect, frame, silence_s, gate_m):
         link[LINK_NUM_SUSPECTS] = 0.0
     link[LINK_NUM_SUSPECTS] += 1.0
     suspect[:] = frame
@@ -132,7 +139,7 @@ def receive_frame(
     """Take a frame in if it is newer than the one held and plausible; return whether it was.
 
     No frame is late by more than the longest delay. A gap is counted only between two numbers of
-    the same series.
+    the same series: no more frames than the sender had the time for.
     """
     link[LINK_NUM_DELIVERED] += 1
     gap = 0.0
@@ -145,7 +152,7 @@ def receive_frame(
             return False
         ahead = int(frame[FRAME_SEQUENCE] - link[FRAME_SEQUENCE]) % SEQUENCE_MODULUS
         step_s = clock_step_s(frame[FRAME_CLOCK], link[FRAME_CLOCK])
-        if 0 < ahead < SEQUENCE_MODULUS // 2 and step_s >= -longest_delay_s:
+        if 0 < ahead <= step_s / FRAME_PERIOD_S + _PERIODS_OF_SLACK:
             gap = ahead - 1.0
     item = LINK_HISTORY + 2 * (int(link[LINK_NUM_ACCEPTED]) % FRAMES_KEPT)
     link[item], link[item + 1] = time_s, frame[SENSED_ACCELERATION]
