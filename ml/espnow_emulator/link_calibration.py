@@ -1,0 +1,323 @@
+"""From the record of one directed link, or of several, to its loss, bursts, latency and checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ml.errors import RadioParameterError
+from ml.espnow_emulator.holdout_check import (
+    Distance,
+    age_distribution,
+    age_grid_ms,
+    burst_distance,
+    expected_distances,
+    modelled_ages,
+)
+from ml.espnow_emulator.link_fit import (
+    AVOIDANCE_LEVEL,
+    Estimate,
+    LossFit,
+    OneWayLoss,
+    fit_losses,
+    line_below,
+    longest_burst_probability,
+    median,
+    one_way_of_two_way,
+    standard_deviation,
+    without_trend,
+)
+from ml.espnow_emulator.link_sessions import (
+    LinkRecord,
+    Session,
+    gap_lengths,
+    split_for_holdout,
+)
+from ml.espnow_emulator.parameter_sections import BurstLossParameters
+from ml.types import FloatArray, IntArray
+
+FEWEST_FRAMES = 200
+FEWEST_FRAMES_FOR_LATENCY = 50
+FEWEST_HELD_OUT = 50
+LONG_BURST_LEVEL = 0.01
+NOMINAL_BURST = BurstLossParameters().mean_burst_length
+_QUANTILES = (0.5, 0.95, 0.99, 1.0)
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Delays of the frames that were received.
+
+    Attributes:
+        relative_ms: Each frame's delay over the smallest one; with two-way data the round trip
+            itself, (num_frames,) [ms].
+        deviations_ms: Delays about their least-squares line in each session, (num_frames,) [ms].
+        jitter_ms: Standard deviation of the delay [ms], of the round trip with two-way data.
+        round_trip_ms: Median of the round trip [ms]; None from one-way data.
+        drift_ppm: Rate of the receiver's clock over the sender's in each session; empty with
+            two-way data.
+    """
+
+    relative_ms: FloatArray
+    deviations_ms: FloatArray
+    jitter_ms: Estimate
+    round_trip_ms: Estimate | None
+    drift_ppm: tuple[float, ...]
+
+    @property
+    def quantiles_ms(self) -> tuple[float, ...]:
+        """Return median, 95 %, 99 % and largest of ``relative_ms`` [ms]."""
+        return tuple(float(value) for value in np.quantile(self.relative_ms, _QUANTILES))
+
+
+@dataclass(frozen=True)
+class HoldoutCheck:
+    """The fitted process against the part of the log that was not fitted.
+
+    Attributes:
+        num_frames: Frames held out.
+        loss: Share of them lost.
+        age: Distance of the distributions of age.
+        bursts: Distance of the distributions of burst lengths; None without a burst held out.
+    """
+
+    num_frames: int
+    loss: float
+    age: Distance
+    bursts: Distance | None
+
+
+@dataclass(frozen=True)
+class LinkCalibration:
+    """What one directed link's record says.
+
+    Attributes:
+        record: All frames of the link.
+        fitted: Sessions of the part that was fitted.
+        gaps: Frames lost between each two received in a row, in that part.
+        losses: The process fitted to them; two-way for two-way data.
+        one_way: One-way loss and bursts.
+        latency: None where no session has enough frames.
+        check: None where too little is held out.
+        notes: What a reader has to know.
+    """
+
+    record: LinkRecord
+    fitted: tuple[Session, ...]
+    gaps: IntArray
+    losses: LossFit
+    one_way: OneWayLoss
+    latency: Latency | None
+    check: HoldoutCheck | None
+    notes: tuple[str, ...]
+
+
+def calibrate_link(
+    record: LinkRecord,
+    *,
+    is_two_way: bool,
+    holdout: float,
+    rng: np.random.Generator,
+) -> LinkCalibration:
+    """Fit one directed link.
+
+    Args:
+        record: Its frames.
+        is_two_way: They are echoes, and both ways are taken to be alike.
+        holdout: Share of the frames, the last ones, that is kept for the check.
+        rng: Generator of bootstrap and simulation.
+
+    Raises:
+        RadioParameterError: The link cannot be fitted; the message begins with the reason.
+    """
+    if record.num_sent < FEWEST_FRAMES:
+        raise RadioParameterError(
+            f"a link must have at least {FEWEST_FRAMES} frames. Got {record.num_sent}. Record for "
+            "longer."
+        )
+    fitted, held_out = split_for_holdout(record.sessions, holdout)
+    gaps = gap_lengths(fitted)
+    if not len(gaps):
+        raise RadioParameterError(
+            "a link must have two frames received in a row of one session in the part fitted. "
+            "Got none. Record for longer, or without restarts."
+        )
+    losses = fit_losses(gaps, assumed_burst=NOMINAL_BURST)
+    _check_avoidance(losses)
+    latency = fit_latency(fitted, is_two_way=is_two_way)
+    return LinkCalibration(
+        record=record,
+        fitted=fitted,
+        gaps=gaps,
+        losses=losses,
+        one_way=_one_way_loss(losses, gaps, is_two_way=is_two_way, rng=rng),
+        latency=latency,
+        check=_check(losses, latency, held_out, is_two_way=is_two_way, rng=rng),
+        notes=tuple(_notes(losses, latency)),
+    )
+
+
+def pool_links(
+    links: Sequence[LinkCalibration], *, is_two_way: bool, rng: np.random.Generator
+) -> tuple[LossFit, OneWayLoss, Latency | None]:
+    """Return the loss and latency of all links together, each weighted by its frames."""
+    gaps = np.concatenate([link.gaps for link in links])
+    losses = fit_losses(gaps, assumed_burst=NOMINAL_BURST)
+    one_way = _one_way_loss(losses, gaps, is_two_way=is_two_way, rng=rng)
+    parts = [link.latency for link in links if link.latency is not None]
+    latency = _latency_of_parts(parts, is_two_way=is_two_way) if parts else None
+    return losses, one_way, latency
+
+
+def _one_way_loss(
+    losses: LossFit, gaps: IntArray, *, is_two_way: bool, rng: np.random.Generator
+) -> OneWayLoss:
+    """Return one way's loss and mean burst, independent losses where there are no bursts."""
+    one_way = OneWayLoss(losses.loss, losses.mean_burst)
+    if is_two_way:
+        one_way = one_way_of_two_way(losses, gaps, rng)
+    if losses.num_lost and not losses.has_bursts:
+        return OneWayLoss(one_way.loss, Estimate(*(1 / (1 - limit) for limit in one_way.loss)))
+    return one_way
+
+
+def _check_avoidance(losses: LossFit) -> None:
+    """Refuse losses that follow one another more rarely than by chance."""
+    if losses.num_lost and losses.avoidance_probability < AVOIDANCE_LEVEL:
+        raise RadioParameterError(
+            f"losses must not avoid one another. Got a correlation of {losses.correlation:.3f} "
+            f"between neighbouring frames, which independent losses have with a probability of "
+            f"{losses.avoidance_probability:.1e}. Look for a logger that skips frames regularly, "
+            "or for frames that are sent twice under two numbers."
+        )
+
+
+def fit_latency(sessions: Sequence[Session], *, is_two_way: bool) -> Latency | None:
+    """Return the delays, or None when no session has at least 50 received frames.
+
+    One-way data have two clocks: in each session the line below all points of (sender's time,
+    receiver's less sender's time) takes out offset and drift, and with them the smallest delay.
+    """
+    parts = []
+    for session in sessions:
+        if len(session.sequence) < FEWEST_FRAMES_FOR_LATENCY:
+            continue
+        relative_ms, drift_ppm = relative_delays_ms(session, is_two_way=is_two_way)
+        deviations_ms = relative_ms - relative_ms.mean()
+        if not is_two_way:
+            deviations_ms = without_trend(session.sender_time_ms, relative_ms)
+        drifts = () if is_two_way else (drift_ppm,)
+        jitter = standard_deviation(deviations_ms)
+        parts.append(Latency(relative_ms, deviations_ms, jitter, None, drifts))
+    return _latency_of_parts(parts, is_two_way=is_two_way) if parts else None
+
+
+def relative_delays_ms(session: Session, *, is_two_way: bool) -> tuple[FloatArray, float]:
+    """Return each frame's delay over the line of the smallest ones [ms], and the drift [ppm].
+
+    With two-way data the delays are the round trips themselves.
+    """
+    sender_ms = session.sender_time_ms - session.sender_time_ms[0]
+    delays_ms = session.receive_time_ms - session.sender_time_ms
+    if is_two_way or len(delays_ms) < 2 or not np.all(np.diff(sender_ms) > 0.0):
+        return delays_ms if is_two_way else delays_ms - delays_ms.min(), 0.0
+    line = line_below(sender_ms, delays_ms)
+    return delays_ms - line.offset - line.slope * sender_ms, 1e6 * line.slope
+
+
+def _latency_of_parts(parts: Sequence[Latency], *, is_two_way: bool) -> Latency:
+    """Return the delays of several sessions or links together."""
+    relative_ms = np.concatenate([part.relative_ms for part in parts])
+    deviations_ms = np.concatenate([part.deviations_ms for part in parts])
+    return Latency(
+        relative_ms=relative_ms,
+        deviations_ms=deviations_ms,
+        jitter_ms=standard_deviation(deviations_ms),
+        round_trip_ms=median(relative_ms) if is_two_way else None,
+        drift_ppm=tuple(drift for part in parts for drift in part.drift_ppm),
+    )
+
+
+def _check(
+    losses: LossFit,
+    latency: Latency | None,
+    held_out: Sequence[Session],
+    *,
+    is_two_way: bool,
+    rng: np.random.Generator,
+) -> HoldoutCheck | None:
+    """Compare the fitted process with the sessions held out."""
+    gaps = gap_lengths(held_out)
+    num_frames = len(gaps) + int(gaps.sum())
+    if num_frames < FEWEST_HELD_OUT:
+        return None
+    to_bad, to_good = losses.process
+    starts, lengths, period_ms = _held_out_ages(held_out, is_two_way=is_two_way)
+    ages_ms = age_grid_ms(period_ms, float((starts + lengths).max()))
+    delay_ms = 0.0 if latency is None else float(latency.relative_ms.mean())
+    model = modelled_ages(ages_ms, to_bad, to_good, delay_ms=delay_ms, period_ms=period_ms)
+    difference = np.abs(age_distribution(ages_ms, starts, lengths) - model)
+    num_fitted = losses.num_frames - losses.num_lost
+    age, bursts = expected_distances((to_bad, to_good), num_fitted, len(gaps), rng=rng)
+    burst = burst_distance(np.bincount(gaps), to_good)
+    return HoldoutCheck(
+        num_frames=num_frames,
+        loss=float(gaps.sum()) / num_frames,
+        age=Distance(float(difference.max()), age),
+        bursts=Distance(burst, bursts) if gaps.any() and losses.num_lost else None,
+    )
+
+
+def _held_out_ages(
+    sessions: Sequence[Session], *, is_two_way: bool
+) -> tuple[FloatArray, FloatArray, float]:
+    """Return the age at each reception, the time until the next, and the period [ms].
+
+    A frame's age at reception is its relative delay. One that comes after a newer one is not used.
+    """
+    starts, lengths, spans, num_periods = [], [], 0.0, 0
+    for session in sessions:
+        if len(session.sequence) < 2:
+            continue
+        relative_ms, _ = relative_delays_ms(session, is_two_way=is_two_way)
+        order = np.argsort(session.receive_time_ms, kind="stable")
+        sequence = session.sequence[order]
+        is_newest = sequence >= np.maximum.accumulate(sequence)
+        used = order[is_newest]
+        starts.append(relative_ms[used[:-1]])
+        lengths.append(np.diff(session.receive_time_ms[used]))
+        spans += session.receive_time_ms[used[-1]] - session.receive_time_ms[used[0]]
+        num_periods += int(session.sequence[used[-1]] - session.sequence[used[0]])
+    return np.concatenate(starts), np.concatenate(lengths), spans / num_periods
+
+
+def _notes(losses: LossFit, latency: Latency | None) -> list[str]:
+    """Return what a reader has to know of a fit."""
+    notes = []
+    if losses.num_lost == 0:
+        notes.append(
+            f"no loss seen in {losses.num_frames} frames: the loss is at most "
+            f"{losses.loss.high:.2%} (95 %, if losses come in bursts of {NOMINAL_BURST:g}); the "
+            "mean burst cannot be known"
+        )
+    elif not losses.has_bursts:
+        notes.append(
+            f"no bursts: neighbouring frames have a correlation of {losses.correlation:.3f}, "
+            "which is within chance of 0; losses are taken to be independent"
+        )
+    elif losses.to_good is not None:
+        chance = longest_burst_probability(
+            losses.longest_burst, losses.num_bursts, losses.to_good.value
+        )
+        if chance < LONG_BURST_LEVEL:
+            notes.append(
+                f"the longest burst, {losses.longest_burst} frames, has a probability of "
+                f"{chance:.1e} under the fitted process: real bursts have a longer tail"
+            )
+    if latency is None:
+        notes.append(
+            f"no session has {FEWEST_FRAMES_FOR_LATENCY} received frames: jitter cannot be known"
+        )
+    return notes
