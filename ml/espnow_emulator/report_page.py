@@ -1,0 +1,307 @@
+"""The radio report as a page, one file that needs nothing else, and as a record of its numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from ml.espnow_emulator.parameters import RadioParameters
+from ml.espnow_emulator.report_contents import RadioReport, ReportFigure
+from ml.espnow_emulator.report_metadata import LinkMetadata
+from ml.espnow_emulator.report_rows import (
+    CHANCE_OF_FALSE_ALARM,
+    DIFFERS,
+    NO_CLOSED_FORM,
+    SHOWN_LEVEL,
+    Row,
+)
+
+_FIRST_KEYS = ("link", "purpose", "direction", "source", "fit")
+_STYLE = """
+:root { color-scheme: light dark; --surface: #ffffff; --panel: #f5f6f8; --ink: #1b1f24;
+  --muted: #5b6470; --grid: #e2e5e9; --emulator: #0b62a8; --closed-form: #c2410c;
+  --measured: #0f766e; --alarm: #b42318; }
+@media (prefers-color-scheme: dark) { :root { --surface: #14171b; --panel: #1d2126;
+  --ink: #e6e8eb; --muted: #9aa4af; --grid: #2c323a; --emulator: #6cb6ff;
+  --closed-form: #ffa657; --measured: #5eead4; --alarm: #ff8a80; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1.2rem 1rem 3rem; max-width: 68rem; background: var(--surface);
+  color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
+h1 { margin: 0; font-size: 1.5rem; overflow-wrap: anywhere; }
+h2 { margin: 0 0 .3rem; font-size: 1.05rem; }
+p { margin: .3rem 0 .8rem; }
+.kind { color: var(--muted); }
+.verdict { padding: .6rem .9rem; background: var(--panel);
+  border-left: .3rem solid var(--measured); }
+.verdict.differs { border-color: var(--alarm); }
+.facts, .figures { display: grid; gap: 1rem; margin: 1rem 0;
+  grid-template-columns: repeat(auto-fit, minmax(min(9.5rem, 45%), 1fr)); }
+.figures { gap: 1.6rem 2rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(27rem, 100%), 1fr)); }
+.fact { padding: .5rem .8rem; background: var(--panel); border-radius: .4rem; }
+.fact b { display: block; font-size: 1.45rem; line-height: 1.3; }
+.fact span, figcaption, dt, .notes { color: var(--muted); font-size: .88rem; }
+figure { margin: 0; min-width: 0; }
+figure svg { display: block; width: 100%; height: auto; }
+.empty { padding: 3rem 1rem; text-align: center; background: var(--panel); }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 1rem 0; }
+dd { margin: 0; overflow-wrap: anywhere; }
+@media (max-width: 34rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .5rem; } }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-size: .88rem;
+  font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid var(--grid);
+  white-space: nowrap; }
+th:first-child, td:first-child, th:last-child, td:last-child { text-align: left; }
+th:first-child, td:first-child { white-space: normal; min-width: 9rem; padding-left: 0; }
+tr.differs td { color: var(--alarm); font-weight: 600; }
+tr.group th { padding-top: .9rem; color: var(--muted); font-weight: 600; }
+pre { overflow-x: auto; padding: .8rem; background: var(--panel); font-size: .8rem; }
+summary { cursor: pointer; }
+"""
+
+
+@dataclass(frozen=True)
+class PageSource:
+    """What a page was made from.
+
+    Attributes:
+        name: Of the page, the parameter file's stem.
+        file: The parameter file or preset, as it was named.
+        file_sha256: Of its bytes.
+        seed: Of all samples.
+        num_frames: Frames asked for.
+    """
+
+    name: str
+    file: str
+    file_sha256: str
+    seed: int
+    num_frames: int
+
+
+def record_of(
+    report: RadioReport,
+    parameters: RadioParameters,
+    metadata: LinkMetadata,
+    source: PageSource,
+    versions: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return the page's numbers and what they were made from, for JSON."""
+    return {
+        "name": source.name,
+        "parameters": {
+            "file": source.file,
+            "sha256": source.file_sha256,
+            "mode": parameters.mode,
+            "use": parameters.use,
+        },
+        "metadata": metadata.content,
+        "seed": source.seed,
+        "frames": source.num_frames,
+        "link_distance_m": report.link_distance_m,
+        "interval_level": SHOWN_LEVEL,
+        "chance_of_a_false_alarm_on_the_page": CHANCE_OF_FALSE_ALARM,
+        "num_compared": len(_compared(report)),
+        "num_differing": len(_differing(report)),
+        "rows": [_row_record(row) for row in report.rows],
+        "measured_points": [
+            {"distance_m": point.distance_m, "reception": point.reception, "n": point.num_frames}
+            for point in metadata.points
+        ],
+        "notes": report.notes,
+        "versions": dict(versions),
+    }
+
+
+def _row_record(row: Row) -> dict[str, Any]:
+    """Return a row for JSON."""
+    estimate = row.estimate
+    low, high = (None, None) if estimate is None else estimate.interval(SHOWN_LEVEL)
+    return {
+        "figure": row.figure,
+        "quantity": row.quantity,
+        "unit": row.unit,
+        "distance_m": row.distance_m,
+        "num_senders": row.num_senders,
+        "value": None if estimate is None else estimate.value,
+        "low": low,
+        "high": high,
+        "closed_form": row.closed_form,
+        "difference": _difference(row),
+        "n": None if estimate is None else estimate.num_samples,
+        "n_counts": row.counted or None,
+        "num_worlds": None if estimate is None else estimate.num_worlds,
+        "verdict": row.verdict,
+    }
+
+
+def page_text(
+    report: RadioReport,
+    parameters: RadioParameters,
+    metadata: LinkMetadata,
+    source: PageSource,
+) -> str:
+    """Return the page as HTML."""
+    title = str(metadata.content.get("name") or source.name)
+    numbered = enumerate(report.figures, start=1)
+    kind = f"{parameters.mode} mode, for {parameters.use}"
+    body = [
+        f"<h1>Radio report: {escape(title)}</h1>",
+        f'<p class="kind">{escape(kind)}</p>',
+        _verdict(report),
+        _facts(report),
+        '<div class="figures">',
+        *(_figure(number, figure) for number, figure in numbered),
+        "</div>",
+        "<h2>What these numbers are</h2>",
+        f'<ul class="notes">{"".join(f"<li>{escape(note)}</li>" for note in report.notes)}</ul>',
+        "<h2>All numbers</h2>",
+        _table(report),
+        "<h2>Where the parameters come from</h2>",
+        _origin(metadata, source),
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>Radio report: {escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        + "\n".join(body)
+        + "\n</body>\n</html>\n"
+    )
+
+
+def _compared(report: RadioReport) -> list[Row]:
+    """Return the rows that have a closed form and a sample."""
+    return [row for row in report.rows if row.verdict != NO_CLOSED_FORM]
+
+
+def _differing(report: RadioReport) -> list[Row]:
+    """Return the rows whose closed form is not what was sampled."""
+    return [row for row in report.rows if row.verdict == DIFFERS]
+
+
+def summary_text(report: RadioReport) -> str:
+    """Return how emulator and closed forms compare, in one sentence."""
+    differing, num_compared = _differing(report), len(_compared(report))
+    if not differing:
+        return f"Emulator and closed form agree in all {num_compared} comparisons."
+    names = "; ".join(row.quantity for row in differing)
+    return (
+        f"Emulator and closed form differ by more than sampling error in {len(differing)} of "
+        f"{num_compared} comparisons: {names}."
+    )
+
+
+def _verdict(report: RadioReport) -> str:
+    """Return the box that says whether emulator and closed forms agree."""
+    is_differing = bool(_differing(report))
+    hint = " See the notes below the figures for what the closed forms leave out."
+    text = summary_text(report) + (hint if is_differing else "")
+    return f'<p class="verdict{" differs" if is_differing else ""}">{escape(text)}</p>'
+
+
+def _facts(report: RadioReport) -> str:
+    """Return the few numbers that say most, large."""
+    here = f"at {report.link_distance_m:.4g} m"
+    wanted = {
+        f"lost {here}": f"of the frames are lost {here}",
+        "mean burst": "mean burst of losses",
+        "median age": f"median age {here}",
+        "age not exceeded 95% of the time": "age not exceeded 95 % of the time",
+        "time with an age above 500 ms": "of the time the state is older than 500 ms",
+    }
+    boxes = [
+        f'<div class="fact"><b>{_value(row.estimate.value, row.unit)}</b>'
+        f"<span>{escape(wanted[row.quantity])}</span></div>"
+        for row in report.rows
+        if row.quantity in wanted and row.estimate is not None
+    ]
+    return f'<div class="facts">{"".join(boxes)}</div>'
+
+
+def _figure(number: int, figure: ReportFigure) -> str:
+    """Return a figure with its title and caption."""
+    drawing = figure.svg or '<div class="empty">Nothing to draw.</div>'
+    return (
+        f"<figure>\n<h2>{number}. {escape(figure.title)}</h2>\n{drawing}\n"
+        f"<figcaption>{escape(figure.caption)}</figcaption>\n</figure>"
+    )
+
+
+def _table(report: RadioReport) -> str:
+    """Return the table of everything."""
+    head = ("", "emulator", "95 % interval", "closed form", "difference", "n", "")
+    lines = ["<tr>" + "".join(f'<th scope="col">{text}</th>' for text in head) + "</tr>"]
+    number = 0
+    for row in report.rows:
+        if row.figure != number:
+            number = row.figure
+            lines.append(f'<tr class="group"><th colspan="{len(head)}">Figure {number}</th></tr>')
+        lines.append(_table_row(row))
+    level = f"{CHANCE_OF_FALSE_ALARM:.0%}".replace("%", " %")
+    note = (
+        "A row differs when its closed form is outside the interval at the level at which a page "
+        f"without any difference would show one with a chance of {level} at most; the intervals "
+        "shown are narrower."
+    )
+    return f'<p class="notes">{note}</p><div class="wide"><table>{"".join(lines)}</table></div>'
+
+
+def _table_row(row: Row) -> str:
+    """Return one line of the table."""
+    estimate, unit = row.estimate, row.unit
+    interval = ""
+    if estimate is not None:
+        low, high = (_value(limit, unit) for limit in estimate.interval(SHOWN_LEVEL))
+        interval = f"{low} to {high}"
+    difference = _difference(row)
+    sign = "+" if difference is not None and difference > 0.0 else ""
+    cells = (
+        row.quantity.replace("95%", "95 %").replace("99%", "99 %"),
+        "" if estimate is None else _value(estimate.value, unit),
+        interval,
+        "" if row.closed_form is None else _value(row.closed_form, unit),
+        "" if difference is None else sign + _value(difference, unit, is_difference=True),
+        "" if estimate is None else f"{estimate.num_samples:,} {row.counted}",
+        "" if estimate is None else row.verdict,
+    )
+    mark = ' class="differs"' if row.verdict == DIFFERS else ""
+    return f"<tr{mark}>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
+
+
+def _difference(row: Row) -> float | None:
+    """Return emulator less closed form."""
+    if row.estimate is None or row.closed_form is None:
+        return None
+    return row.estimate.value - row.closed_form
+
+
+def _value(value: float, unit: str, *, is_difference: bool = False) -> str:
+    """Return a value with its unit."""
+    if unit == "share":
+        return f"{100.0 * value:.2f} {'points' if is_difference else '%'}"
+    return f"{value:.2f} {unit}" if abs(value) < 100.0 else f"{value:.1f} {unit}"
+
+
+def _origin(metadata: LinkMetadata, source: PageSource) -> str:
+    """Return what the parameter file says of itself."""
+    content = metadata.content
+    entries = [("parameters", source.file), ("SHA-256", source.file_sha256)]
+    entries += [(key, _plain(content[key])) for key in _FIRST_KEYS if key in content]
+    limits = content.get("limits", "The file states no limits.")
+    entries.append(("limits", _plain(limits)))
+    entries.append(("sampled with", f"seed {source.seed}, {source.num_frames:,} frames"))
+    items = "".join(f"<dt>{escape(key)}</dt><dd>{escape(text)}</dd>" for key, text in entries)
+    everything = escape(json.dumps(content, indent=2, ensure_ascii=False))
+    details = f"<details><summary>All of the metadata</summary><pre>{everything}</pre></details>"
+    return f"<dl>{items}</dl>{details}"
+
+
+def _plain(value: object) -> str:
+    """Return a metadata value as a sentence or so."""
+    if isinstance(value, list):
+        return " ".join(str(item) for item in value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
