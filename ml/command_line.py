@@ -70,6 +70,12 @@ def run_command(main: Callable[[], None]) -> NoReturn:
         reason = one_line(str(error))
         sys.stderr.write(f"error: a file cannot be read or written: {reason}. Check the disk.\n")
         sys.exit(EXIT_FAILURE)
+    except MemoryError as error:
+        if _is_debugging():
+            raise
+        reason = one_line(str(error)) or "no more of it"
+        sys.stderr.write(f"error: memory must suffice. Got: {reason}. Ask for less at once.\n")
+        sys.exit(EXIT_FAILURE)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(EXIT_INTERRUPTED)

@@ -26,6 +26,8 @@ from ml.types import MAX_ENVIRONMENTS
 
 DEFAULT_SUMO_CFG = "ml/scenarios/base/scenario.sumocfg"
 _MAX_COUNT = 10**9
+_MAX_ROLLOUT_STEPS = 10**6
+"""A rollout is held in memory, half a kilobyte a step."""
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -91,7 +93,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--n_steps",
-        type=integer_in(2, _MAX_COUNT),
+        type=integer_in(2, _MAX_ROLLOUT_STEPS),
         default=2048,
         metavar="N",
         help="Steps per rollout, shared out to the environments; at most --total_timesteps are "

@@ -7,6 +7,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ml.command_line import run_command
@@ -150,3 +151,16 @@ def test_a_full_disk_anywhere_else_is_one_line_without_a_traceback(capsys):
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "No space left on device: 'events.out'" in error
+
+
+def test_a_lack_of_memory_is_one_line_without_a_traceback(capsys):
+    def fail():
+        np.zeros(1 << 62, np.uint8)
+
+    with pytest.raises(SystemExit) as caught:
+        run_command(fail)
+
+    assert caught.value.code == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert error.startswith("error: memory must suffice. Got: Unable to allocate 4.00 EiB")

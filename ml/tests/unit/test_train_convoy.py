@@ -140,6 +140,7 @@ class TestTrainConvoyCLI:
             "--learning_rate=0",
             "--learning_rate=1.1",
             "--n_steps=1",
+            "--n_steps=1000001",  # 404 bytes of observation a step: 13 + 8 + 8 * 10 float32
             "--ent_coef=-0.1",
             "--ent_coef=inf",
             "--threads=0",
