@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ml.errors import PolicyError
+from ml.policies.deep_set_policy import has_finite_weights
 
 MODEL_FILE = "model_final.zip"
 
@@ -55,7 +56,7 @@ def check_fits(model: Any, env: Any, path: str | Path) -> None:  # noqa: ANN401 
     """Check that a model acts on what an environment shows, and as it expects.
 
     Raises:
-        PolicyError: The model was made for another environment.
+        PolicyError: The model was made for another environment, or cannot act at all.
     """
     for name in ("observation_space", "action_space"):
         own, wanted = getattr(model, name, None), getattr(env, name)
@@ -64,3 +65,8 @@ def check_fits(model: Any, env: Any, path: str | Path) -> None:  # noqa: ANN401 
                 f"{name} of {path} must be the environment's {wanted}. Got {own}. "
                 "Train a policy with train_convoy."
             )
+    if not has_finite_weights(model.policy):
+        raise PolicyError(
+            f"weights of {path} must be finite. Got NaN or infinity. Train it again with a lower "
+            "--learning_rate."
+        )

@@ -115,6 +115,11 @@ def clamp_action_std(policy: ActorCriticPolicy) -> None:
         policy.log_std.clamp_(math.log(MIN_ACTION_STD), math.log(MAX_ACTION_STD))
 
 
+def has_finite_weights(policy: torch.nn.Module) -> bool:
+    """Return whether every weight is a number; learning too fast makes NaN of them."""
+    return all(bool(torch.isfinite(weights).all()) for weights in policy.parameters())
+
+
 def actor_size_bytes(policy: ActorCriticPolicy) -> int:
     """Return the size of the weights that the board needs: embedding, scales, trunk, action."""
     modules = (policy.pi_features_extractor, policy.mlp_extractor.policy_net, policy.action_net)

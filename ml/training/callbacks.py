@@ -6,6 +6,8 @@ import json
 import math
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from ml.errors import ConfigError, PolicyError, RecordError
-from ml.policies.deep_set_policy import clamp_action_std
+from ml.policies.deep_set_policy import clamp_action_std, has_finite_weights
 from ml.progress import ProgressDisplay
 from ml.provenance import atomic_path
 
@@ -166,6 +168,27 @@ class ProgressCallback(BaseCallback):
         with self._path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row, allow_nan=False) + "\n")
         self._num_episodes = self._num_collisions = 0
+
+
+@contextmanager
+def divergence_told(model: BaseAlgorithm) -> Iterator[None]:
+    """Say in one line if the block leaves the model with weights that are no numbers.
+
+    Raises:
+        PolicyError: The weights are not finite, whether or not torch has noticed.
+    """
+    failure: ValueError | None = None
+    try:
+        yield
+    except ValueError as error:  # how torch refuses to draw an action from NaN
+        failure = error
+    if not has_finite_weights(actor_critic_of(model)):
+        raise PolicyError(
+            f"the policy's weights must stay finite. Got NaN or infinity after "
+            f"{model.num_timesteps} steps. Lower --learning_rate or --ent_coef."
+        ) from failure
+    if failure is not None:
+        raise failure
 
 
 def actor_critic_of(model: BaseAlgorithm) -> ActorCriticPolicy:

@@ -42,6 +42,7 @@ from ml.training.callbacks import (
     CheckpointCallback,
     ProgressCallback,
     actor_critic_of,
+    divergence_told,
     save_model_atomically,
 )
 from ml.training.development import DevelopmentCallback, DevelopmentEpisodes, training_report
@@ -191,7 +192,8 @@ def _learn(
     checkpoints = CheckpointCallback(folder / run_folder.CHECKPOINT_FOLDER)
     callbacks = [BoundedLogStdCallback(), checkpoints, *filter(None, [judge]), progress]
     try:
-        model.learn(total_timesteps=args.total_timesteps, callback=callbacks)
+        with divergence_told(model):
+            model.learn(total_timesteps=args.total_timesteps, callback=callbacks)
     finally:
         progress.close()
     model_path = os.path.join(args.output_dir, MODEL_FILE)  # noqa: PTH118 - a str

@@ -7,14 +7,20 @@ import json
 import os
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
+import torch
+from stable_baselines3 import PPO
 
 from ml.command_line import run_command
-from ml.errors import RecordError, RoadSenseError, ScenarioError
+from ml.envs import ENVIRONMENT_ID
+from ml.errors import PolicyError, RecordError, RoadSenseError, ScenarioError
+from ml.evaluation.run import main as evaluate
 from ml.provenance import write_text_atomically
 from ml.scripts.gen_scenarios import main as generate
 from ml.tests.contract.bad_input_cases import (
+    BASES,
     check_line,
     contents,
     least_command,
@@ -138,6 +144,33 @@ def test_a_run_that_ends_early_says_so_in_its_manifest(tmp_path, monkeypatch, fa
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["status"] == status
     assert not (tmp_path / "out" / "model_final.zip").exists()
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
+
+
+def test_a_learning_rate_at_which_the_weights_diverge_is_one_line(tmp_path, monkeypatch):
+    def diverge(model, **_):
+        torch.nn.init.constant_(model.policy.action_net.weight, float("nan"))
+        raise ValueError("Expected parameter loc to satisfy the constraint Real()")
+
+    monkeypatch.setattr("stable_baselines3.PPO.learn", diverge)
+    flags = least_command("train", tmp_path)
+
+    ending, text = run("train", flags)
+
+    assert ending == "refused"
+    check_line(text)
+    assert "--learning_rate" in text
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["status"] == "failed"
+    assert not (tmp_path / "out" / "model_final.zip").exists()
+
+
+def test_a_saved_model_without_finite_weights_is_one_line(tmp_path):
+    env = gym.make(ENVIRONMENT_ID, sumo_cfg=str(BASES / "base" / "scenario.sumocfg"))
+    model = PPO("MultiInputPolicy", env, n_steps=8, batch_size=8, device="cpu")
+    torch.nn.init.constant_(model.policy.action_net.weight, float("nan"))
+    model.save(tmp_path / "lost.zip")
+
+    with pytest.raises(PolicyError, match=r"weights of .*lost\.zip must be finite"):
+        evaluate(["--model", str(tmp_path / "lost.zip"), "--episodes", "1", "--quiet"])
 
 
 def test_a_full_disk_anywhere_else_is_one_line_without_a_traceback(capsys):

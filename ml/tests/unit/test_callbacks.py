@@ -13,12 +13,13 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from ml.errors import ConfigError, RecordError
+from ml.errors import ConfigError, PolicyError, RecordError
 from ml.progress import ProgressDisplay
 from ml.training.callbacks import (
     BoundedLogStdCallback,
     CheckpointCallback,
     ProgressCallback,
+    divergence_told,
     save_model_atomically,
 )
 
@@ -159,3 +160,43 @@ def test_quiet_progress_shows_nothing(capsys):
     with ProgressDisplay("training", 100, "steps", is_quiet=True) as display:
         display.update(100, is_last=True)
     assert capsys.readouterr().err == ""
+
+
+# --- Divergence ---------------------------------------------------------------------------------
+
+
+def lose_weights(model):
+    torch.nn.init.constant_(model.policy.action_net.weight, math.nan)
+
+
+def test_learning_that_diverges_before_it_can_act_is_one_line_with_the_steps():
+    model = make_model()
+    lose_weights(model)
+
+    with pytest.raises(PolicyError, match=r"weights must stay finite.*after 0 steps") as caught:  # noqa: SIM117
+        with divergence_told(model):
+            model.learn(40)
+
+    assert "\n" not in str(caught.value)
+    assert "--learning_rate" in str(caught.value)
+
+
+def test_learning_that_diverges_in_its_last_update_is_told_too():
+    model = make_model()
+
+    with pytest.raises(PolicyError, match="weights must stay finite"), divergence_told(model):
+        lose_weights(model)
+
+
+def test_another_failure_of_the_learning_stays_what_it_is():
+    with pytest.raises(ConfigError, match=r"^other$"), divergence_told(make_model()):
+        raise ConfigError("other")
+
+
+def test_learning_that_stays_finite_is_left_alone():
+    model = make_model()
+
+    with divergence_told(model):
+        model.learn(20)
+
+    assert model.num_timesteps == 20
