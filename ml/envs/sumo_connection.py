@@ -43,7 +43,12 @@ SIMULATION_OPTIONS = (
     "--no-warnings",
 )  # fmt: skip
 
-_INPUT_TAGS = ("net-file", "route-files", "additional-files")
+_INPUT_NAMES = {
+    "net-file": ("net-file", "net", "n"),
+    "route-files": ("route-files", "routes", "r"),
+    "additional-files": ("additional-files", "additional", "a"),
+}
+"""Every name that SUMO takes for an input file's element."""
 _OUR_SETTINGS = {"step-length": CONTROL_PERIOD_S, "begin": 0.0, "time-to-teleport": -1.0}
 """Settings of a configuration that change nothing where they have these values."""
 
@@ -111,12 +116,18 @@ def read_scenario_files(sumocfg: str | Path) -> ScenarioFiles:
 def _ignored_settings(root: ElementTree.Element) -> tuple[str, ...]:
     """Return the names of a configuration's settings that RoadSense does not take over."""
     settings = [element for element in root.iter() if element is not root and element.attrib]
+    inputs = {name for names in _INPUT_NAMES.values() for name in names}
     names = [
         element.tag
         for element in settings
-        if element.tag not in _INPUT_TAGS and not _is_ours(element.tag, element.get("value", ""))
+        if element.tag not in inputs and not _is_ours(element.tag, _value_of(element))
     ]
     return tuple(dict.fromkeys(names))
+
+
+def _value_of(element: ElementTree.Element) -> str:
+    """Return what a configuration's element sets, by either name that SUMO takes for it."""
+    return element.get("value", element.get("v", ""))
 
 
 def _is_ours(name: str, value: str) -> bool:
@@ -140,10 +151,10 @@ def _say_what_is_ignored(sumocfg: Path, names: tuple[str, ...]) -> None:
 
 def _named_files(root: ElementTree.Element, tag: str, sumocfg: Path) -> tuple[Path, ...]:
     """Return the existing files that the element ``tag`` lists, separated by commas."""
-    element = root.find(f".//{tag}")
+    element = next((element for element in root.iter() if element.tag in _INPUT_NAMES[tag]), None)
     if element is None:
         return ()
-    names = [name.strip() for name in element.get("value", "").split(",") if name.strip()]
+    names = [name.strip() for name in _value_of(element).split(",") if name.strip()]
     paths = tuple(sumocfg.parent / name for name in names)
     for path in paths:
         if not os.path.isfile(path):  # noqa: PTH113 - as above

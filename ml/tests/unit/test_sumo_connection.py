@@ -60,6 +60,25 @@ def test_a_configuration_in_another_encoding_is_refused(folder):
         read_scenario_files(path)
 
 
+# SUMO 1.28 takes all of these: --net-file is also --net and -n, and an element's "value" also "v".
+@pytest.mark.parametrize(
+    "elements",
+    [
+        '<net-file v="a.net.xml"/><route-files v="a.rou.xml"/><additional-files v="a.rou.xml"/>',
+        '<net value="a.net.xml"/><routes value="a.rou.xml"/><additional value="a.rou.xml"/>',
+        '<n value="a.net.xml"/><r v="a.rou.xml"/><a v="a.rou.xml"/>',
+    ],
+)
+def test_input_files_go_by_every_name_that_sumo_knows(folder, caplog, elements):
+    path = write_cfg(folder, f"<configuration><input>{elements}</input></configuration>")
+
+    files = read_scenario_files(path)
+
+    assert files.network == folder / "a.net.xml"
+    assert files.routes == files.additional == (folder / "a.rou.xml",)
+    assert caplog.records == []
+
+
 def test_a_folder_is_no_configuration(tmp_path):
     with pytest.raises(ScenarioError, match=r"must be an existing \.sumocfg file"):
         read_scenario_files(tmp_path)
@@ -105,7 +124,7 @@ def test_settings_that_are_ignored_are_named_once_a_file(folder, caplog):
     path = settings_cfg(
         folder,
         '<output><fcd-output value="a.xml"/></output><time><step-length value="0.5"/></time>'
-        '<report><verbose value="true"/></report>',
+        '<report><verbose v="true"/></report>',
         '<gui-settings-file value="x"/>',
     )
 
