@@ -70,7 +70,7 @@ def help_text() -> str:
 
 def dispatch(arguments: Sequence[str]) -> None:
     """Run the verb that ``arguments`` begin with."""
-    if not arguments or arguments[0] in {"-h", "--help"}:
+    if not arguments or arguments[0] in {"-h", "--help", "help"}:
         sys.stdout.write(help_text())
         return
     name, *rest = arguments

@@ -57,14 +57,24 @@ def run_command(main: Callable[[], None]) -> NoReturn:
 
     ``--debug`` on the command line, or ROADSENSE_DEBUG=1, shows the traceback instead.
     """
+    _open_missing_streams()
     try:
-        main()
+        _run_and_flush(main)
     except RoadSenseError as error:
         if _is_debugging():
             raise
         sys.stderr.write(f"error: {error}\n")
         sys.exit(EXIT_FAILURE)
+    except BrokenPipeError:
+        _drop_output()
+        if _is_debugging():
+            raise
+        sys.stderr.write(
+            "error: standard output must have a reader. Got a closed pipe. Send it to a file.\n"
+        )
+        sys.exit(EXIT_FAILURE)
     except OSError as error:
+        _drop_output()
         if _is_debugging():
             raise
         reason = one_line(str(error))
@@ -80,6 +90,33 @@ def run_command(main: Callable[[], None]) -> NoReturn:
         sys.stderr.write("interrupted\n")
         sys.exit(EXIT_INTERRUPTED)
     sys.exit(0)
+
+
+def _open_missing_streams() -> None:
+    """Give a command whose streams were closed by its caller, as daemons do, ones into nowhere."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - lasts as long as the process
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - as above
+
+
+def _run_and_flush(main: Callable[[], None]) -> None:
+    """Run ``main`` and write what it printed, also where argparse ends it after its help."""
+    try:
+        main()
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
+
+
+def _drop_output() -> None:
+    """Discard what cannot be printed; else Python tries again at its end and adds lines."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
 
 
 def _is_debugging() -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,8 +13,9 @@ from ml import __version__
 from ml.cli import VERBS, dispatch
 
 
-def test_help_lists_every_verb(capsys):
-    dispatch(["--help"])
+@pytest.mark.parametrize("arguments", [[], ["-h"], ["--help"], ["help"]])
+def test_help_lists_every_verb(capsys, arguments):
+    dispatch(arguments)
 
     text = capsys.readouterr().out
     assert all(verb in text for verb in VERBS)
@@ -73,3 +76,52 @@ def test_every_verb_has_help(verb):
 
     assert "--seed" in result.stdout
     assert result.stderr == ""
+
+
+# --- Where the output goes -----------------------------------------------------------------------
+
+BUFFERED = {name: text for name, text in os.environ.items() if name != "PYTHONUNBUFFERED"}
+UNBUFFERED = {**BUFFERED, "PYTHONUNBUFFERED": "1"}
+
+
+@pytest.mark.parametrize("environment", [BUFFERED, UNBUFFERED], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
+def test_output_without_a_reader_is_one_line(arguments, environment):
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+
+    result = subprocess.run(
+        [sys.executable, "-m", "ml.cli", *arguments],
+        check=False, timeout=60, stdout=write_end, stderr=subprocess.PIPE, text=True,
+        env=environment,
+    )  # fmt: skip
+    os.close(write_end)
+
+    assert result.returncode == 1
+    assert result.stderr == (
+        "error: standard output must have a reader. Got a closed pipe. Send it to a file.\n"
+    )
+
+
+@pytest.mark.parametrize("environment", [BUFFERED, UNBUFFERED], ids=["buffered", "unbuffered"])
+def test_output_to_a_full_disk_is_one_line(environment):
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "ml.cli", "--help"],
+            check=False, timeout=60, stdout=full, stderr=subprocess.PIPE, text=True,
+            env=environment,
+        )  # fmt: skip
+
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: a file cannot be read or written: [Errno 28]")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_a_command_without_standard_streams_does_its_work(closed):
+    result = subprocess.run(
+        ["/bin/sh", "-c", f"{sys.executable} -m ml.cli --help {closed}"],
+        check=False, timeout=60, capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert (result.returncode, result.stderr) == (0, "")
