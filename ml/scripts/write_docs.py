@@ -291,7 +291,11 @@ def _end_section() -> list[str]:
             ("flag", "when"),
             [
                 ("`terminated`", "the ego touches the car ahead: bumper gap <= 0"),
-                ("`truncated`", "`max_steps` have passed, or a car reaches the end of its route"),
+                (
+                    "`truncated`",
+                    "`max_steps` have passed, a car reaches the end of its route, or another "
+                    "vehicle gets among the convoy's cars or touches the ego",
+                ),
             ],
         ),
         "",

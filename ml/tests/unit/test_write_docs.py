@@ -39,6 +39,13 @@ def test_page_shows_the_shares_that_the_hazards_are_drawn_with():
         assert f"| `{kind}` | {train:.0%} | {evaluation:.0%} |" in page
 
 
+def test_page_tells_every_way_in_which_an_episode_ends():
+    end = environment_page().split("## End of an episode")[1].split("##")[0]
+    assert "touches the car ahead" in end
+    for reason in ("`max_steps`", "end of its route", "another vehicle"):
+        assert reason in end
+
+
 def test_page_is_the_same_whenever_it_is_made():
     assert environment_page() == environment_page()
 
