@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -120,5 +121,7 @@ def _check_page(parser: argparse.ArgumentParser, page: Path) -> None:
     """Refuse a page that could not be written, before the episodes are run."""
     if not page.resolve().parent.is_dir():
         parser.error(f"--output_page must be in an existing folder. Got {str(page)!r}.")
+    if not os.access(page.resolve().parent, os.W_OK | os.X_OK):
+        parser.error(f"--output_page must be in a folder that can be written. Got {str(page)!r}.")
     if page.is_dir():
         parser.error(f"--output_page must be a file. Got the folder {str(page)!r}.")

@@ -87,6 +87,16 @@ def test_a_folder_that_cannot_be_written_is_one_line(verb, stopped, monkeypatch)
     assert list(stopped.iterdir()) == []
 
 
+def test_a_page_that_cannot_be_written_is_refused_before_any_episode(stopped, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+
+    ending, text = run("table", {**least_command("table", stopped), "--output_page": "page.md"})
+
+    assert ending == "usage"
+    check_line(text)
+    assert "--output_page must be in a folder that can be written" in text
+
+
 def test_a_full_disk_leaves_no_dataset_and_no_temporary_file(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
