@@ -128,6 +128,14 @@ def git_state() -> dict[str, Any]:
     }
 
 
+def container_image() -> str | None:
+    """Return the name and hash of the image that this runs in, None outside a container.
+
+    ``ml/run_docker.sh`` gives it as ``ROADSENSE_CONTAINER_IMAGE``.
+    """
+    return os.environ.get("ROADSENSE_CONTAINER_IMAGE")
+
+
 def _run_git(arguments: Sequence[str]) -> str:
     """Run git in the repository and return its output, or '' where that fails."""
     git = shutil.which("git")

@@ -29,7 +29,13 @@ from ml.evaluation.verdict_text import format_report
 from ml.policies.baselines import SCRIPTED_POLICY_NAMES
 from ml.policies.checkpoint import check_fits, find_model, load_policy
 from ml.progress import ProgressDisplay
-from ml.provenance import git_state, sha256_of_file, software_versions, write_json_atomically
+from ml.provenance import (
+    container_image,
+    git_state,
+    sha256_of_file,
+    software_versions,
+    write_json_atomically,
+)
 from ml.records import json_ready, time_stamp
 
 EVALUATION_FILE = "evaluation.json"
@@ -190,6 +196,7 @@ def save_evaluation(
             "model_sha256": sha256_of_file(args.model) if is_file else None,
             "git": git_state(),
             "versions": software_versions(),
+            "container_image": container_image(),
             "sha256": {
                 name: sha256_of_file(folder / name)
                 for name in (EPISODES_FILE, BASELINE_EPISODES_FILE)

@@ -6,7 +6,6 @@ that a run that is killed leaves nothing that looks like a dataset.
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections import Counter
@@ -20,6 +19,7 @@ from ml.envs.scenario_manager import EVAL, MANIFEST_FILE, TRAIN, scenario_conten
 from ml.envs.sumo_connection import SumoConnection, read_scenario_files
 from ml.errors import RecordError, ScenarioError
 from ml.provenance import (
+    container_image,
     git_state,
     installed_version,
     sha256_of_file,
@@ -56,7 +56,6 @@ MAX_ATTEMPTS = 20
 EPISODE_DURATION_S = 52.0
 """Longest episode: 50 s and 2 s of warm-up [s]."""
 MIN_ID_DIGITS = 3
-CONTAINER_IMAGE_VARIABLE = "ROADSENSE_CONTAINER_IMAGE"
 
 
 @dataclass(frozen=True)
@@ -243,7 +242,7 @@ class _DatasetBuilder:
             "environment": {
                 "sumo_version": installed_version("libsumo"),
                 "git_commit": git_state()["commit"],
-                "container_image": os.environ.get(CONTAINER_IMAGE_VARIABLE),
+                "container_image": container_image(),
             },
             "scenarios": self._scenarios,
         }

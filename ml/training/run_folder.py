@@ -27,6 +27,7 @@ from ml.espnow_emulator.parameters import load_radio_parameters
 from ml.evaluation.episode_files import BASELINE_EPISODES_FILE, EPISODES_FILE
 from ml.policies.checkpoint import MODEL_FILE
 from ml.provenance import (
+    container_image,
     git_state,
     processor_name,
     sha256_of_file,
@@ -222,6 +223,7 @@ def build_manifest(
             "num_processors": os.cpu_count(),
             "platform": platform.platform(),
         },
+        "container_image": container_image(),
         "outputs": {},
     }
 

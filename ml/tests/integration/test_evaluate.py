@@ -27,11 +27,13 @@ def rows_of(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_a_run_folder_brings_its_own_dataset(run_dir, dataset_dir, tmp_path, capsys):
+def test_a_run_folder_brings_its_own_dataset(run_dir, dataset_dir, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("ROADSENSE_CONTAINER_IMAGE", "roadsense@sha256:0123abcd")
     evaluate(["--model", str(run_dir), "--episodes", "2", "--output_dir", str(tmp_path / "e")])
 
     evaluation = json.loads((tmp_path / "e" / "evaluation.json").read_text())
     assert evaluation["config"]["dataset_dir"] == str(dataset_dir)
+    assert evaluation["provenance"]["container_image"] == "roadsense@sha256:0123abcd"
     assert evaluation["config"]["model"] == str(run_dir / "model_final.zip")
     assert [row["scenario_id"] for row in rows_of(tmp_path / "e" / "episodes.jsonl")] == [
         "eval_000",

@@ -531,6 +531,16 @@ class TestRunFolder:
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         )
 
+    @pytest.mark.parametrize("image", ["roadsense@sha256:0123abcd", None])
+    def test_manifest_names_the_image_that_the_run_is_made_in(self, monkeypatch, image):
+        monkeypatch.delenv("ROADSENSE_CONTAINER_IMAGE", raising=False)
+        for value in filter(None, [image]):
+            monkeypatch.setenv("ROADSENSE_CONTAINER_IMAGE", value)
+        manifest = run_folder.build_manifest(
+            parse_args(["--run_id", "r1"]), run_folder.RunInputs({}, None), {}
+        )
+        assert manifest["container_image"] == image
+
     def test_folder_without_manifest_is_left_alone(self, tmp_path):
         run_folder.update_manifest(tmp_path, {"status": "complete"})
         run_folder.update_manifest(None, {"status": "complete"})
