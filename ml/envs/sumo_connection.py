@@ -109,8 +109,19 @@ def read_scenario_files(sumocfg: str | Path) -> ScenarioFiles:
             f"Got {len(network)} and {len(routes)}."
         )
     additional = _named_files(root, "additional-files", path)
+    for named in (*network, *routes, *additional):
+        _check_name(named)
     _say_what_is_ignored(path.resolve(), _ignored_settings(root))
     return ScenarioFiles(path, network[0], routes, additional)
+
+
+def _check_name(path: Path) -> None:
+    """Refuse a path that SUMO would read as a list of files or as one with a variable in it."""
+    if "," in str(path) or "${" in str(path):
+        raise ScenarioError(
+            f"path of a scenario's file must hold no ',' and no '${{', which SUMO takes for a list "
+            f"and a variable. Got {str(path)!r}. Rename it."
+        )
 
 
 def _ignored_settings(root: ElementTree.Element) -> tuple[str, ...]:

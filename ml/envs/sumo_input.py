@@ -56,7 +56,7 @@ def _check_network(network: Path, content_hash: str) -> None:
     complaint = _complaint_of_trial(network)
     if complaint is not None:
         raise ScenarioError(
-            f"{network} must be a network that SUMO can load. Got: {complaint}. "
+            f"{network} must be a network that SUMO can load. Got: {complaint.rstrip('.')}. "
             "Make it again with netconvert."
         )
     _networks_that_load.add(content_hash)

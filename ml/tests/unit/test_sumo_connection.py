@@ -79,6 +79,17 @@ def test_input_files_go_by_every_name_that_sumo_knows(folder, caplog, elements):
     assert caplog.records == []
 
 
+@pytest.mark.parametrize("name", ["a,b", "${HOME}", "a${b"])
+def test_a_folder_whose_name_sumo_reads_otherwise_is_refused(folder, name):
+    path = write_cfg(folder, GOOD)
+    renamed = folder.rename(folder.with_name(name))
+
+    with pytest.raises(ScenarioError, match=r"must hold no ',' and no '\$\{'.*Rename it") as caught:
+        read_scenario_files(renamed / path.name)
+
+    assert "\n" not in str(caught.value)
+
+
 def test_a_folder_is_no_configuration(tmp_path):
     with pytest.raises(ScenarioError, match=r"must be an existing \.sumocfg file"):
         read_scenario_files(tmp_path)
