@@ -84,7 +84,7 @@ _RANGES = {
     "friction_mps2": (1.0, 12.0),
 }
 RESET_OPTIONS = (
-    "scenario_id", "episode_index", "hazard", *_RANGES, "ego_driver", "peer_driver",
+    "scenario_id", "episode_index", "hazard", *_RANGES, "ego_driver", "peer_driver", "radio_faults",
 )  # fmt: skip
 
 

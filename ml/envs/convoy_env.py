@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from ml.envs.sumo_connection import ScenarioFiles, SumoConnection
 from ml.envs.traffic import StepEvents, Traffic
 from ml.errors import ConfigError, ScenarioError
 from ml.espnow_emulator.emulator import RadioEmulator
+from ml.espnow_emulator.fault_requests import FaultRequest, checked_faults, placed_faults
 from ml.espnow_emulator.parameters import load_radio_parameters
 from ml.metrics.safety_kernels import oracle_demand_mps2
 from ml.seeding import EpisodeStreams, check_master_seed, episode_streams
@@ -102,7 +103,7 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     See ``__init__``. ``reset(options=...)`` fixes single draws of the next episode:
     ``scenario_id``, ``episode_index``, ``hazard`` (a dict of ``kind``, ``source_rank``,
     ``onset_s``, ``deceleration_mps2``, ``hold_s``), ``headway_s``, ``reaction_delay_s``,
-    ``friction_mps2``, ``ego_driver`` and ``peer_driver``.
+    ``friction_mps2``, ``ego_driver``, ``peer_driver`` and ``radio_faults``.
 
     Version history
     ---------------
@@ -120,6 +121,7 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         hold_out_development: bool = False,
         scenario_seed: int | None = None,
         emulator_params_path: str | Path | None = None,
+        radio_faults: Sequence[FaultRequest] = (),
         max_steps: int = 500,
         hazard_injection: bool = True,
         ego_driver: str = "human",
@@ -139,6 +141,7 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             hold_out_development: Leave that last tenth out of mode ``train``.
             scenario_seed: Master seed; None draws one. ``reset(seed=...)`` replaces it.
             emulator_params_path: Radio parameters; None takes the dataset's, else the default.
+            radio_faults: What goes wrong with the radio in every episode; see radio_faults.md.
             max_steps: Length of an episode [control steps].
             hazard_injection: Whether cars ahead may brake; without it every episode is calm.
             ego_driver: ``human``, ``none`` (the ego never brakes by itself) or ``sumo``.
@@ -170,6 +173,7 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             hold_out_development=hold_out_development,
         )  # fmt: skip
         params_path = emulator_params_path or self._scenarios.emulator_params_path
+        self._radio_faults = checked_faults(radio_faults)
         self.radio = RadioEmulator(load_radio_parameters(params_path))
         self.observation_space = observation_space()
         self.action_space = action_space()
@@ -260,7 +264,7 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             info["episode_record"] = {
                 **record,
                 "end_reason": end_reason,
-                "radio_delivery_ratio": self._delivery_ratio(),
+                **self.radio.record(),
             }
             self._is_running = False
         return observation, reward, terminated, truncated, info
@@ -320,10 +324,12 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         traffic.load(files, streams.sumo_seed)
         traffic.begin(self._conditions, streams.peers)
         hazard = self._draw_hazard(streams.hazard, options)
+        faults = checked_faults(options.get("radio_faults", self._radio_faults))
         self._time_s = -WARM_UP_STEPS * CONTROL_PERIOD_S
         self.radio.reset(
             radio_key=streams.radio_key, cars=self.cars, time_s=self._time_s,
             randomise=self._mode == "train",
+            faults=placed_faults(faults, hazard.onset_s, hazard.source_rank),
         )  # fmt: skip
         self._observer.reset(self.radio.ego_sensed, streams.slots)
         for step in range(WARM_UP_STEPS):
@@ -386,12 +392,6 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             "reaction_delay_s": self._conditions.reaction_s,
             "friction_mps2": self._conditions.friction_mps2,
         }
-
-    def _delivery_ratio(self) -> float | None:
-        """Return the share of the peers' frames that reached the ego, None if none was sent."""
-        frames = self.radio.statistics()
-        num_sent = int(frames.frames_sent.sum())
-        return int(frames.frames_delivered.sum()) / num_sent if num_sent else None
 
 
 if ConvoyEnv.__doc__ is not None:

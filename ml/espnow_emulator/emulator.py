@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,11 +25,13 @@ from ml.espnow_emulator.radio_kernels import (
     reset_radio,
 )
 from ml.espnow_emulator.radio_layout import (
+    ATTACKS_IN_FLIGHT,
     EVENTS_PER_STATION,
     FIXES_KEPT,
     FRAMES_IN_FLIGHT_PER_LINK,
     FRAMES_KEPT,
     FRAMES_KEPT_WITH_RELAYS,
+    LARGEST_NUM_ATTACKS,
     LARGEST_NUM_CARS,
     LARGEST_NUM_PHYSICAL_CARS,
     LARGEST_NUM_RELAYING_CARS,
@@ -37,6 +40,7 @@ from ml.espnow_emulator.radio_layout import (
     LINK_NUM_DELIVERED,
     LINK_NUM_DELIVERED_RELAYED,
     LINK_NUM_OUT_OF_RANGE,
+    LINK_NUM_REJECTED_DUPLICATE,
     LINK_NUM_REJECTED_IMPLAUSIBLE,
     LINK_NUM_REJECTED_OLD,
     LONGEST_LATENCY_S,
@@ -78,7 +82,8 @@ class RadioStatistics:
         frames_relayed: Transmissions of the source's frames by other cars.
         frames_delivered_relayed: Copies that reached the ego's radio over a relay.
         frames_accepted_relayed: Of frames_accepted, those that a relay brought.
-        frames_rejected_old: Frames that the ego's board dropped: duplicates, overtaken, replayed.
+        frames_rejected_duplicate: Frames that the ego's board dropped as copies of the one held.
+        frames_rejected_old: Frames that it dropped as older than the one held: overtaken, replayed.
         frames_rejected_implausible: Frames that it dropped at the plausibility gate.
         frames_collided: Transmissions by the source that overlapped with another one, the frames it
             forwarded included; physical mode.
@@ -93,6 +98,7 @@ class RadioStatistics:
     frames_relayed: IntArray
     frames_delivered_relayed: IntArray
     frames_accepted_relayed: IntArray
+    frames_rejected_duplicate: IntArray
     frames_rejected_old: IntArray
     frames_rejected_implausible: IntArray
     frames_collided: IntArray
@@ -129,6 +135,7 @@ class RadioEmulator:
         fill_values(parameters, self._nominal_values, self._values)
         self._are_values_nominal = True
         self._time_s = -math.inf
+        self._faults: tuple[RadioFault, ...] = ()
         self.ego_sensed = np.zeros(NUM_SENSED_FIELDS)
         self._allocate(0)
 
@@ -145,6 +152,7 @@ class RadioEmulator:
             num_stations += LARGEST_NUM_BACKGROUND_SENDERS
         num_events = num_cars * (2 + num_receivers * FRAMES_IN_FLIGHT_PER_LINK)
         num_events += num_stations * EVENTS_PER_STATION
+        num_events += num_cars * LARGEST_NUM_ATTACKS * ATTACKS_IN_FLIGHT
         if can_relay:
             slot_period_s = s_from_ms(self._parameters.relay.slot_period_ms)
             num_in_flight = 2 + math.ceil(LONGEST_LATENCY_S / slot_period_s)
@@ -209,6 +217,7 @@ class RadioEmulator:
             self._allocate(num_cars)
         self._time_s = float(time_s)
         self._set_values(np.uint64(radio_key), randomise)
+        self._faults = tuple(faults)
         all_faults = [*faults, *self._blackouts(np.uint64(radio_key))]
         self._arrays = self._arrays._replace(faults=fault_rows(all_faults, num_cars))
         self._arrays.radio_key[0] = radio_key
@@ -281,8 +290,22 @@ class RadioEmulator:
             frames_relayed=senders[:, SENDER_NUM_RELAYED].astype(np.int64),
             frames_delivered_relayed=links[:, LINK_NUM_DELIVERED_RELAYED].astype(np.int64),
             frames_accepted_relayed=links[:, LINK_NUM_ACCEPTED_RELAYED].astype(np.int64),
+            frames_rejected_duplicate=links[:, LINK_NUM_REJECTED_DUPLICATE].astype(np.int64),
             frames_rejected_old=links[:, LINK_NUM_REJECTED_OLD].astype(np.int64),
             frames_rejected_implausible=links[:, LINK_NUM_REJECTED_IMPLAUSIBLE].astype(np.int64),
             frames_collided=stations[:, STATION_NUM_COLLIDED].astype(np.int64),
             frames_replaced=stations[:, STATION_NUM_REPLACED].astype(np.int64),
         )
+
+    def record(self) -> dict[str, Any]:
+        """Return what an episode's record tells of the radio: counts over all peers, and faults."""
+        counts = self.statistics()
+        num_sent = int(counts.frames_sent.sum())
+        num_delivered = int(counts.frames_delivered.sum())
+        return {
+            "radio_delivery_ratio": num_delivered / num_sent if num_sent else None,
+            "radio_frames_rejected_duplicate": int(counts.frames_rejected_duplicate.sum()),
+            "radio_frames_rejected_old": int(counts.frames_rejected_old.sum()),
+            "radio_frames_rejected_implausible": int(counts.frames_rejected_implausible.sum()),
+            "radio_faults": [str(fault) for fault in self._faults],
+        }

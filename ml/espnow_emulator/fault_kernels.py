@@ -10,8 +10,10 @@ from ml.espnow_emulator.radio_layout import (
     FAULT_BURST,
     FAULT_CAR,
     FAULT_CLOCK_JUMP,
+    FAULT_DEAD_LINK,
     FAULT_DUPLICATE,
     FAULT_FORGED,
+    FAULT_FORGED_POSITION,
     FAULT_FROM,
     FAULT_FROZEN,
     FAULT_FROZEN_GPS,
@@ -112,9 +114,21 @@ def restart_counters(faults: FloatArray, board: FloatArray, car: int, time_s: fl
 
 @kernel
 def is_blacked_out(faults: FloatArray, car: int, time_s: float) -> bool:
-    """Return whether the ego hears nothing of a car at an instant."""
+    """Return whether the ego hears nothing of a car at an instant, not even over a relay."""
     for row in range(faults.shape[0]):
         if faults[row, FAULT_KIND] == FAULT_BLACKOUT and is_struck(faults[row], car, time_s):
+            return True
+    return False
+
+
+@kernel
+def is_cut_off(faults: FloatArray, sender: int, receiver: int, time_s: float) -> bool:
+    """Return whether nothing that a board sends reaches a receiver at an instant."""
+    for row in range(faults.shape[0]):
+        fault = faults[row]
+        is_dead = fault[FAULT_KIND] == FAULT_DEAD_LINK and fault[FAULT_VALUE] == receiver
+        is_dark = fault[FAULT_KIND] == FAULT_BLACKOUT and receiver == 0
+        if (is_dead or is_dark) and is_struck(fault, sender, time_s):
             return True
     return False
 
@@ -151,9 +165,13 @@ def push_attacks(radio: RadioArrays, car: int, transmission: int, time_s: float)
 
     They follow the frame itself; a frame that was lost has no duplicate.
     """
+    attack = -1
     for row in range(radio.faults.shape[0]):
         fault = radio.faults[row]
-        if fault[FAULT_KIND] < FAULT_DUPLICATE or not is_struck(fault, car, time_s):
+        if fault[FAULT_KIND] < FAULT_DUPLICATE or fault[FAULT_CAR] != car:
+            continue
+        attack += 1
+        if not is_struck(fault, car, time_s):
             continue
         arrival_s = _arrival_s(radio.queue_times, radio.queue_codes, car, transmission)
         is_heard = arrival_s < math.inf
@@ -168,20 +186,29 @@ def push_attacks(radio: RadioArrays, car: int, transmission: int, time_s: float)
             if recorded >= 0:
                 code = event_code(KIND_REPLAYED, recorded, car, 0)
                 push_event(radio.queue_times, radio.queue_codes, attack_s, code)
-        elif fault[FAULT_KIND] == FAULT_FORGED:
-            code = event_code(KIND_FORGED, transmission, car, 0)
+        elif fault[FAULT_KIND] >= FAULT_FORGED:
+            code = event_code(KIND_FORGED, transmission, car, attack)
             push_event(radio.queue_times, radio.queue_codes, attack_s, code)
 
 
 @kernel
 def forge_frame(
-    faults: FloatArray, car: int, time_s: float, frame: FloatArray, forged: FloatArray
+    faults: FloatArray, car: int, attack: int, frame: FloatArray, forged: FloatArray
 ) -> None:
-    """Write the frame that an attacker makes of one it heard: newer, and braking as it likes."""
+    """Write the frame that an attacker makes of one it heard: newer, and claiming what it likes.
+
+    ``attack`` counts the rows of ``faults`` that are attacks on the car.
+    """
     forged[:] = frame
     forged[FRAME_SEQUENCE] = (frame[FRAME_SEQUENCE] + 1.0) % SEQUENCE_MODULUS
     forged[FRAME_CLOCK] = frame[FRAME_CLOCK] + _FORGED_CLOCK_LEAD_S
+    count = -1
     for row in range(faults.shape[0]):
         fault = faults[row]
-        if fault[FAULT_KIND] == FAULT_FORGED and fault[FAULT_CAR] == car:
+        if fault[FAULT_KIND] < FAULT_DUPLICATE or fault[FAULT_CAR] != car:
+            continue
+        count += 1
+        if count == attack and fault[FAULT_KIND] == FAULT_FORGED:
             forged[SENSED_ACCELERATION] = fault[FAULT_VALUE]
+        elif count == attack and fault[FAULT_KIND] == FAULT_FORGED_POSITION:
+            forged[SENSED_X] += fault[FAULT_VALUE]

@@ -20,6 +20,7 @@ from ml.espnow_emulator.event_queue_kernels import event_code, pop_event, push_e
 from ml.espnow_emulator.fault_kernels import (
     forge_frame,
     is_blacked_out,
+    is_cut_off,
     is_in_burst,
     is_silent,
     push_attacks,
@@ -371,7 +372,7 @@ def _carry(
     is_lost = link[LINK_IS_BAD] > 0.0
     if receiver == 0 and is_in_burst(radio.faults, sender, time_s):
         is_lost = True
-    if receiver == 0 and is_blacked_out(radio.faults, sender, time_s):
+    if is_cut_off(radio.faults, sender, receiver, time_s):
         is_lost = True
     if distance_m > values[VALUE_MAX_RANGE]:
         link[LINK_NUM_OUT_OF_RANGE] += 1
@@ -398,7 +399,7 @@ def _forward(radio: RadioArrays, relay: int, time_s: float, fraction: float) -> 
         link = links[listener, relay]
         distance_m = _distance_m(radio, fraction, relay, listener)
         is_out = distance_m > values[VALUE_MAX_RANGE]
-        if listener == 0 and is_blacked_out(radio.faults, relay, time_s):
+        if is_cut_off(radio.faults, relay, listener, time_s):
             is_out = True
         counter = first_counter - 1
         for source in range(1, num_cars):
@@ -410,6 +411,8 @@ def _forward(radio: RadioArrays, relay: int, time_s: float, fraction: float) -> 
                 key, values, link[LINK_RELAY_IS_BAD], relay, listener, counter, distance_m
             )
             is_lost = link[LINK_RELAY_IS_BAD] > 0.0 or is_out
+            if listener == 0 and is_blacked_out(radio.faults, source, time_s):
+                is_lost = True
             number = held[LINK_TRANSMISSION]
             if is_lost or listener == source or _is_known(radio, listener, source, number):
                 continue
@@ -484,6 +487,8 @@ def _end_transmission(radio: RadioArrays, station: int, time_s: float, fraction:
             if listener == station:
                 continue
             is_received = _is_received(radio, station, listener, counter, time_s, fraction)
+            if listener == 0 and is_blacked_out(radio.faults, source, time_s):
+                is_received = False
             if listener == source or not is_received:
                 continue
             if hops == 0 or not _is_known(radio, listener, source, float(transmission)):
@@ -517,7 +522,7 @@ def _is_received(
     is_lost = link[state] > 0.0 or (radio.masks[station, MASK_CORRUPTED] >> listener) & 1 == 1
     if listener == 0 and is_own and is_in_burst(radio.faults, station, time_s):
         is_lost = True
-    if listener == 0 and is_blacked_out(radio.faults, station, time_s):
+    if is_cut_off(radio.faults, station, listener, time_s):
         is_lost = True
     return not is_lost and is_decoded(radio, station, listener, counter, distance_m)
 
@@ -538,15 +543,18 @@ def _handled_at_s(
 def _receive(
     radio: RadioArrays, kind: int, sender: int, receiver: int, transmission: int, time_s: float
 ) -> None:
-    """Handle the reception of a frame, or of one that an attacker sends in a car's name."""
+    """Handle the reception of a frame, or of one that an attacker sends in a car's name.
+
+    Attackers reach the ego only; the receiver of a forged frame is the attack's number.
+    """
     frame = radio.frames[sender, transmission % radio.frames.shape[1]]
-    link = radio.links[receiver, sender]
     if kind == KIND_FORGED:
         forged = np.empty(NUM_FRAME_FIELDS)
-        forge_frame(radio.faults, sender, time_s, frame, forged)
-        receive_copy(radio.values, link, forged, time_s, 0, transmission)
+        forge_frame(radio.faults, sender, receiver, frame, forged)
+        receive_copy(radio.values, radio.links[0, sender], forged, time_s, 0, transmission)
     else:
         hop_count = 0 if kind == KIND_REPLAYED else kind - KIND_RECEPTION
+        link = radio.links[receiver, sender]
         receive_copy(radio.values, link, frame, time_s, hop_count, transmission)
 
 

@@ -117,13 +117,14 @@ LINK_IS_UNFORWARDED = 17  # the newest frame waits for the receiver's relay slot
 LINK_RELAY_IS_BAD = 18  # state of the loss process of the frames that the sender forwards
 LINK_NUM_DELIVERED_RELAYED = 19  # of the frames delivered, those that a relay brought
 LINK_NUM_ACCEPTED_RELAYED = 20  # of the frames accepted, those that a relay brought
-LINK_NUM_REJECTED_OLD = 21  # duplicates, overtaken and replayed frames
+LINK_NUM_REJECTED_OLD = 21  # overtaken and replayed frames
 LINK_NUM_REJECTED_IMPLAUSIBLE = 22
 LINK_NUM_SUSPECTS = 23  # implausible frames in a row that agree with each other
 LINK_SUSPECT = 24  # NUM_FRAME_FIELDS columns: the latest of them
 LINK_SHADOWING = 34  # in standard deviations
 LINK_SHADOWING_X = 35  # [m], two columns: the sender relative to the receiver when it was drawn
-LINK_HISTORY = 37  # FRAMES_KEPT pairs: reception time [s], acceleration [m/s^2]
+LINK_NUM_REJECTED_DUPLICATE = 37  # copies of the frame held
+LINK_HISTORY = 38  # FRAMES_KEPT pairs: reception time [s], acceleration [m/s^2]
 NUM_LINK_FIELDS = LINK_HISTORY + 2 * FRAMES_KEPT
 
 # One row per station of ``stations``: the cars, then the background senders
@@ -179,10 +180,15 @@ FAULT_GPS_JUMP = 4  # by VALUE in x and y [m]
 FAULT_SEQUENCE_RESET = 5  # numbers start at 0 again
 FAULT_CLOCK_JUMP = 6  # by VALUE [s]
 FAULT_REBOOT = 7  # silent, then numbers and clock start at 0
-FAULT_DUPLICATE = 8  # a second copy VALUE later [s]
-FAULT_REPLAY = 9  # beside each frame, the one sent VALUE frames before
-FAULT_FORGED = 10  # beside each frame, one that claims an acceleration of VALUE [m/s^2]
-FAULT_UNEQUIPPED = 11  # the car has no board
+FAULT_UNEQUIPPED = 8  # the car has no board
+FAULT_DEAD_LINK = 9  # the board of car VALUE hears nothing of what the car itself sends
+# From here on: attacks, which add frames
+FAULT_DUPLICATE = 10  # a second copy VALUE later [s]
+FAULT_REPLAY = 11  # beside each frame, the one sent VALUE frames before
+FAULT_FORGED = 12  # beside each frame, one that claims an acceleration of VALUE [m/s^2]
+FAULT_FORGED_POSITION = 13  # beside each frame, one that claims to be VALUE farther east [m]
+LARGEST_NUM_ATTACKS = 4  # on each car: what the event queue has room for
+ATTACKS_IN_FLIGHT = 36  # of one attack: more than the 30 frames in 2 s of latency and 1 s of delay
 
 # Streams of random numbers
 # Counters of a board: 0-4 phase, drift, clock offset, first sequence number, relay slot;
@@ -215,7 +221,7 @@ KIND_OFFER = KIND_TICK + 1  # a board's software hands a frame to the medium
 KIND_START = KIND_OFFER + 1  # a countdown ends
 KIND_AIR_END = KIND_START + 1
 KIND_REPLAYED = KIND_AIR_END + 1  # reception of an old frame, sent by an attacker
-KIND_FORGED = KIND_REPLAYED + 1  # reception of a frame made up by an attacker
+KIND_FORGED = KIND_REPLAYED + 1  # the same, made up; its receiver is the attack's number
 MASK_CAR = (1 << CAR_BITS) - 1
 MASK_COUNT = (1 << COUNT_BITS) - 1
 

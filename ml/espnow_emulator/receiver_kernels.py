@@ -19,6 +19,7 @@ from ml.espnow_emulator.radio_layout import (
     LINK_NUM_ACCEPTED_RELAYED,
     LINK_NUM_DELIVERED,
     LINK_NUM_DELIVERED_RELAYED,
+    LINK_NUM_REJECTED_DUPLICATE,
     LINK_NUM_REJECTED_IMPLAUSIBLE,
     LINK_NUM_REJECTED_OLD,
     LINK_NUM_SUSPECTS,
@@ -144,6 +145,10 @@ def receive_frame(
     link[LINK_NUM_DELIVERED] += 1
     gap = 0.0
     if link[LINK_NUM_ACCEPTED] > 0:
+        is_same_number = frame[FRAME_SEQUENCE] == link[FRAME_SEQUENCE]
+        if is_same_number and frame[FRAME_CLOCK] == link[FRAME_CLOCK]:
+            link[LINK_NUM_REJECTED_DUPLICATE] += 1
+            return False
         if not is_newer_frame(link, frame, time_s, longest_delay_s):
             link[LINK_NUM_REJECTED_OLD] += 1
             return False

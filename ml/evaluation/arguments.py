@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ml.command_line import OneLineArgumentParser, add_debug_flag, integer_in, path_text
+from ml.errors import ConfigError
+from ml.espnow_emulator.fault_requests import LARGEST_NUM_FAULTS, fault_from_text
+from ml.espnow_emulator.faults import RadioFault
 from ml.provenance import REPOSITORY_ROOT
 from ml.seeding import MAX_MASTER_SEED, SPLITS
 
@@ -30,7 +33,7 @@ def parse_table_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add_debug_flag(parser)
     args = parser.parse_args(argv)
-    _settle_scenario(parser, args)
+    _settle_episodes(parser, args)
     if args.dataset_dir is None and args.sumo_cfg is None:
         args.sumo_cfg = str(DEFAULT_SUMO_CFG)
     if args.output_page is not None:
@@ -69,7 +72,7 @@ def parse_evaluate_args(argv: Sequence[str] | None = None) -> argparse.Namespace
     parser.add_argument("--quiet", action="store_true", help="Show no progress.")
     add_debug_flag(parser)
     args = parser.parse_args(argv)
-    _settle_scenario(parser, args)
+    _settle_episodes(parser, args)
     return args
 
 
@@ -96,6 +99,14 @@ def _add_episode_flags(
         help="Radio parameters, a file or a preset's name (default: the dataset's).",
     )
     parser.add_argument(
+        "--radio_fault",
+        type=radio_fault,
+        action="append",
+        metavar="FAULT",
+        help="A fault of every episode, as blackout:car=source,start_s=onset,duration_s=2; may be "
+        "repeated (default: none).",
+    )
+    parser.add_argument(
         "--episodes",
         type=integer_in(fewest, _MAX_EPISODES),
         default=default_episodes,
@@ -111,8 +122,22 @@ def _add_episode_flags(
     )
 
 
-def _settle_scenario(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Refuse two sources of scenarios."""
+def radio_fault(text: str) -> RadioFault:
+    """Return the fault that a flag's value describes."""
+    try:
+        return fault_from_text(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _settle_episodes(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse two sources of scenarios and too many faults."""
+    args.radio_fault = args.radio_fault or []
+    if len(args.radio_fault) > LARGEST_NUM_FAULTS:
+        parser.error(
+            f"--radio_fault must be given at most {LARGEST_NUM_FAULTS} times. "
+            f"Got {len(args.radio_fault)}."
+        )
     if args.dataset_dir is not None and args.sumo_cfg is not None:
         parser.error("Cannot specify both --dataset_dir and --sumo_cfg")
 

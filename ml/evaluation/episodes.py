@@ -23,6 +23,7 @@ EPISODE_IDENTITY = (
     "hazard_source_rank",
     "hazard_onset_s",
     "hazard_requested_deceleration_mps2",
+    "radio_faults",
 )
 """Fields that depend on the episode's seed alone, never on the policy."""
 

@@ -145,6 +145,7 @@ def run_policies(
             scenario_mode=args.split,
             scenario_seed=args.seed,
             emulator_params_path=args.emulator_params,
+            radio_faults=args.radio_fault,
             **options,
         )
 
@@ -219,6 +220,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     records, baselines = run_policies(args)
     report = build_report(records, baselines)
     sys.stdout.write(f"{args.model}: {args.episodes} episodes, split {args.split}\n")
+    sys.stdout.writelines(f"radio fault: {fault}\n" for fault in args.radio_fault)
     sys.stdout.write(f"{format_report(report)}\n")
     if args.output_dir is not None:
         save_evaluation(args, records, baselines, report)

@@ -53,6 +53,7 @@ def run_all(args: argparse.Namespace) -> dict[str, list[EpisodeRecord]]:
             scenario_mode=args.split,
             scenario_seed=args.seed,
             emulator_params_path=args.emulator_params,
+            radio_faults=args.radio_fault,
             **options,
         )
 
@@ -164,6 +165,7 @@ def page(results: Mapping[str, Sequence[EpisodeRecord]], args: argparse.Namespac
             "",
             f"{args.episodes} episodes on {source}, seed {args.seed}, "
             f"SUMO {installed_version('libsumo')}: {counts}.",
+            *(f"Radio fault of every episode: `{fault}`." for fault in args.radio_fault),
             f"{not_realised} hazards were not realised and are not counted.",
             "*Hard half*: stops at 6.4 m/s² or more. *Rank*: the braking car's place ahead of",
             "the ego, hard braking only. Rewritten by `make docs`.",

@@ -301,7 +301,8 @@ def _end_section() -> list[str]:
         "",
         "The last step's `info[\"episode_record\"]` holds the episode's metrics, all from ground",
         "truth; [training.md](training.md) lists them. Peers that touch take their common speed",
-        'and brake on; the step\'s `info["peer_contacts"]` names their ranks.',
+        'and brake on; the step\'s `info["peer_contacts"]` names their ranks. The record counts',
+        "the frames that the ego's board rejected, and names the radio faults injected.",
     ]
 
 
@@ -326,6 +327,11 @@ def _options_table() -> list[str]:
         ("`friction_mps2`", "largest deceleration of every car"),
         ("`ego_driver`", f"one of {ego_drivers}"),
         ("`peer_driver`", f"one of {peer_drivers}"),
+        (
+            "`radio_faults`",
+            "list of what goes wrong with the radio, in place of the argument's; see "
+            "[radio_faults.md](radio_faults.md)",
+        ),
     ]
     return _table(("option", "meaning"), rows)
 

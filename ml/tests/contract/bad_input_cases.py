@@ -58,7 +58,7 @@ def kind_of(action):
         return "choice"
     name = getattr(action.type, "__qualname__", "")
     for start, kind in (("integer_in.", "number"), ("number_in.", "number"), ("path_text", "path"),
-                        ("_run_id", "name")):  # fmt: skip
+                        ("_run_id", "name"), ("radio_fault", "fault")):  # fmt: skip
         if name.startswith(start):
             return kind
     return None
@@ -73,6 +73,7 @@ PATHS = ("file", "folder", "full", "loop", "loop/x", "missing/a/b", "file/below"
 NEVER_VALID = {
     "number": {*TEXTS} - {"3.5"},
     "choice": {*TEXTS},
+    "fault": {*TEXTS},
     "name": {*TEXTS} - {"nan", "inf", "true", "3.5", "0x10", "9" * 5000, "1e309"} - {"x" * 300},
     "path": {"", " ", "a\nb", "a\0b", "\x1b[31m", "x" * 300, "x" * 5000, "/" + "y/" * 3000,
              "\udcff", "--", "9" * 5000},

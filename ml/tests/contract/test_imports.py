@@ -35,6 +35,10 @@ PROJECT_IMPORTS = {
     "ml.envs.reward_kernels": {"ml.metrics"},
     "ml.envs.episode_recorder": {"ml.metrics"},
     "ml.envs.convoy_env": {"ml.metrics", "ml.espnow_emulator"},
+    "ml.evaluation.arguments": {
+        "ml.espnow_emulator.fault_requests",
+        "ml.espnow_emulator.faults",
+    },
     "ml.scripts": {"ml.envs", "ml.scenarios", "ml.espnow_emulator.parameters"},
     "ml.evaluation": {"ml.envs", "ml.policies", "ml.metrics"},
     "ml.training": {"ml.evaluation", "ml.policies", "ml.envs", "ml.espnow_emulator.parameters"},
