@@ -20,6 +20,7 @@ SEQUENCE_MODULUS = 65536
 CLOCK_MODULUS_S = 2.0**32 / 1000.0  # a clock in milliseconds, 32 bits on the air
 STRONGEST_ACCELERATION_MPS2 = 12.0  # of any car, with a margin
 SUSPECTS_BELIEVED = 5
+REPLAY_WINDOW = 32  # numbers before the one held that are always old
 LARGEST_NUM_CARS = 1024  # ten bits in an event's code
 LARGEST_MAX_RELAY_HOPS = 3  # three bits for the kind of an event
 LARGEST_NUM_RELAYING_CARS = 64  # the queue grows with the cube of their number

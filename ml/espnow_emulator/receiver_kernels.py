@@ -29,6 +29,7 @@ from ml.espnow_emulator.radio_layout import (
     LINK_TRANSMISSION,
     LOWEST_ACCELERATION_WINDOW_S,
     NUM_FRAME_FIELDS,
+    REPLAY_WINDOW,
     SEQUENCE_MODULUS,
     STRONGEST_ACCELERATION_MPS2,
     SUSPECTS_BELIEVED,
@@ -71,12 +72,13 @@ def is_newer_frame(
 ) -> bool:
     """Return whether a frame follows the one held, as far as the receiver can tell.
 
-    It does by its number, "newer" by serial number arithmetic on 16 bits (RFC 1982), if it is ahead
-    by no more than the frames that the sender had the time for: else it may be replayed from before
-    the numbers were reset. Another number follows too if the sender's clock says so: the number was
-    reset. And a clock that stepped back is a reboot if it has been running for no longer than the
-    sender was silent, and the step is too long for a frame that was overtaken. What else steps back
-    is a duplicate, was overtaken, or is replayed.
+    It does by its number, "newer" by serial number arithmetic on 16 bits (RFC 1982), if the sender
+    had the time for the frames between, by the silence or by its own clock: else it may be replayed
+    from before the numbers were reset. Another number follows too if the sender's clock says so,
+    the number was reset, unless it is among the REPLAY_WINDOW before the one held. And a clock that
+    stepped back is a reboot if it has been running for no longer than the sender was silent, and
+    the step is too long for a frame that was overtaken. What else steps back was overtaken, or is
+    replayed.
     """
     ahead = int(frame[FRAME_SEQUENCE] - link[FRAME_SEQUENCE]) % SEQUENCE_MODULUS
     step_s = clock_step_s(frame[FRAME_CLOCK], link[FRAME_CLOCK])
@@ -85,10 +87,12 @@ def is_newer_frame(
     is_overtaken = step_s >= -longest_delay_s and silence_s <= longest_delay_s
     if step_s < 0.0 and has_booted_since and not is_overtaken:
         return True
-    most_ahead = (silence_s + longest_delay_s) / FRAME_PERIOD_S + _PERIODS_OF_SLACK
+    longest_s = silence_s + longest_delay_s
+    most_ahead = max(longest_s, step_s) / FRAME_PERIOD_S + _PERIODS_OF_SLACK
     if 0 < ahead <= min(most_ahead, SEQUENCE_MODULUS // 2 - 1):
         return True
-    return bool(step_s > 0.0 and step_s <= silence_s + longest_delay_s)
+    is_in_window = ahead >= SEQUENCE_MODULUS - REPLAY_WINDOW
+    return bool(0.0 < step_s <= longest_s and not is_in_window)
 
 
 @kernel
