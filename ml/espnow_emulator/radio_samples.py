@@ -36,7 +36,7 @@ from ml.types import (
 SAMPLE_INTERVAL_S = 0.01
 STEPS_PER_FRAME = 10
 _PEER = 1
-_NUM_LINK_WORLDS = 100
+_NUM_LINK_WORLDS = 1000
 _FEWEST_FRAMES_IN_WORLD = 20
 _PERIODS_IN_CHANNEL_WORLD = 50
 _CHANNEL_WARM_UP_PERIODS = 5
@@ -75,7 +75,7 @@ class LinkSamples:
         latencies_ms: Transmission to reception of each frame accepted, by world [ms].
         peak_ages_ms: Age of the state held just before it was replaced, by world [ms].
         ages_ms: Age of the state held, every SAMPLE_INTERVAL_S, by world [ms].
-        num_unheard: Samples before the first frame was accepted, which have no age.
+        num_unheard: Samples before the first frame was accepted, which have no age, (num_worlds,).
         num_hidden: Accepted frames that were not seen because the next came in the same interval.
     """
 
@@ -86,7 +86,7 @@ class LinkSamples:
     latencies_ms: tuple[FloatArray, ...]
     peak_ages_ms: tuple[FloatArray, ...]
     ages_ms: tuple[FloatArray, ...]
-    num_unheard: int
+    num_unheard: IntArray
     num_hidden: int
 
 
@@ -181,7 +181,7 @@ def sample_link(
         latencies_ms=tuple(world.latencies_ms for world in worlds),
         peak_ages_ms=tuple(world.peak_ages_ms for world in worlds),
         ages_ms=tuple(world.ages_ms for world in worlds),
-        num_unheard=sum(world.num_unheard for world in worlds),
+        num_unheard=np.array([world.num_unheard for world in worlds]),
         num_hidden=sum(world.num_hidden for world in worlds),
     )
 

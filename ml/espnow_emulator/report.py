@@ -18,6 +18,7 @@ from ml.command_line import (
     OneLineArgumentParser,
     add_debug_flag,
     integer_in,
+    number_in,
     path_text,
     run_command,
 )
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
     from ml.espnow_emulator.parameters import RadioParameters
     from ml.espnow_emulator.report_metadata import LinkMetadata
 
-FEWEST_FRAMES, MOST_FRAMES = 400, 10_000_000
+FEWEST_FRAMES, MOST_FRAMES = 2000, 10_000_000
+LEAST_DISTANCE_M, MOST_DISTANCE_M = 0.1, 20_000.0
 _RECORDED_PACKAGES = ("numpy", "scipy", "numba", "matplotlib")
 
 
@@ -75,6 +77,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=integer_in(FEWEST_FRAMES, MOST_FRAMES),
         default=20_000,
         help="Frames sampled on the link, a tenth of it at each distance (default: 20000).",
+    )
+    parser.add_argument(
+        "--distance_m",
+        type=number_in(LEAST_DISTANCE_M, MOST_DISTANCE_M),
+        metavar="M",
+        help="Distance of bursts and ages (default: where the file's link was measured, or 20 m).",
     )
     parser.add_argument("--overwrite", action="store_true", help="Replace pages of these names.")
     parser.add_argument("--quiet", action="store_true", help="Print nothing but errors.")
@@ -153,19 +161,25 @@ def _write_page(
 ) -> None:
     """Sample, draw and write one page and its record."""
     from ml.espnow_emulator import report_page  # noqa: PLC0415 - see main
-    from ml.espnow_emulator.report_contents import make_report, work_units  # noqa: PLC0415
+    from ml.espnow_emulator.report_contents import (  # noqa: PLC0415
+        SamplePlan,
+        make_report,
+        work_units,
+    )
     from ml.progress import ProgressDisplay  # noqa: PLC0415
 
-    total = work_units(radio, args.frames)
+    plan = SamplePlan(args.frames, args.seed, args.distance_m)
     done = 0
-    with ProgressDisplay(path.stem, total, "frames", is_quiet=args.quiet) as display:
+    with ProgressDisplay(
+        path.stem, work_units(radio, plan), "frames", is_quiet=args.quiet
+    ) as display:
 
         def tick(num_frames: int) -> None:
             nonlocal done
             done += num_frames
             display.update(done)
 
-        report = make_report(radio, origin, args.frames, seed=args.seed, tick=tick)
+        report = make_report(radio, origin, plan, tick=tick)
     source = report_page.PageSource(path.stem, name, sha256_of_file(path), args.seed, args.frames)
     versions = {package: installed_version(package) for package in _RECORDED_PACKAGES}
     page = Path(args.output_dir) / f"{path.stem}.html"

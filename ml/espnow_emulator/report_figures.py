@@ -66,7 +66,10 @@ _EMULATOR_STYLE: dict[str, Any] = {
     "capsize": 2.5,
     "zorder": 3,
 }
+_DOTTED: dict[str, Any] = {"color": _MUTED, "linewidth": 1.2, "linestyle": ":"}
 _LEAST_SHARE = 1e-9
+MOST_SENDERS = 50
+"""On the channel's axis."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,9 @@ class Line:
     y: FloatArray
 
 
+NO_LINE = Line(np.empty(0), np.empty(0))
+
+
 def reception_figure(sampled: Points, closed_form: Line, measured: Points, *, title: str) -> str:
     """Return figure 1: share of frames received against distance, as inline SVG."""
     with mpl.rc_context(_STYLE):
@@ -119,14 +125,19 @@ def reception_figure(sampled: Points, closed_form: Line, measured: Points, *, ti
         return _svg(figure, "reception", title)
 
 
-def burst_figure(sampled: Points, closed_form: Line, *, title: str) -> str:
+def burst_figure(
+    sampled: Points, closed_form: Line, *, longest_measured: int | None, title: str
+) -> str:
     """Return figure 2: share of bursts of so many frames or more, as inline SVG."""
     with mpl.rc_context(_STYLE):
         figure, (axes,) = _figure(1)
         axes.plot(closed_form.x, closed_form.y, color=_CLOSED, linewidth=1.8, label="closed form")
         _draw_points(axes, sampled, "emulator, 95 %", _EMULATOR_STYLE)
         longest = float(sampled.x.max(initial=1.0))
-        axes.set_xlim(0.8, longest + 0.5 + 0.03 * longest)
+        if longest_measured is not None:
+            axes.axvline(longest_measured, label="longest measured", **_DOTTED)
+            longest = max(longest, float(longest_measured))
+        axes.set_xlim(0.8 if longest < 20.0 else 0.0, longest + 0.5 + 0.03 * longest)
         axes.set_yscale("log")
         axes.set_ylim(0.4 * float(sampled.value[sampled.value > 0.0].min(initial=1.0)), 1.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -169,7 +180,7 @@ def age_figure(sampled: Points, closed_form: Line, *, stale_ms: float, title: st
         )
         farthest_ms = float(closed_form.x.max())
         if stale_ms < farthest_ms:
-            axes.axvline(stale_ms, color=_MUTED, linewidth=1.0, linestyle=":", label="stale")
+            axes.axvline(stale_ms, label="stale", **_DOTTED)
         axes.set_xlim(0.0, farthest_ms)
         axes.set_yscale("log")
         axes.set_ylim(0.4 * float(sampled.value[is_seen].min(initial=1.0)), 1.5)
@@ -191,35 +202,31 @@ def channel_figure(load: Line, collided: Points | None, closed_form: Line, *, ti
         title: What a reader who cannot see it is told.
     """
     with mpl.rc_context(_STYLE):
-        figure, (upper, lower) = _figure(2)
-        upper.plot(load.x, load.y, color=_CLOSED, linewidth=1.8, label="closed form")
+        figure, panels = _figure(1 if collided is None else 2)
+        panels[0].plot(load.x, load.y, color=_CLOSED, linewidth=1.8, label="closed form")
         if load.y.max() > 0.8:
-            upper.axhline(1.0, color=_MUTED, linewidth=1.0, linestyle=":")
-            upper.annotate("full", (load.x[0], 1.0), color=_MUTED, va="bottom", fontsize=9)
-        upper.set_ylim(0.0, 1.15 * float(load.y.max()))
-        upper.set_ylabel("offered load")
-        highest = 0.0
-        if collided is None:
-            note = "simple mode: no shared medium, no collisions"
-            lower.text(0.5, 0.5, note, transform=lower.transAxes, ha="center", color=_MUTED)
-        else:
-            _draw_points(lower, collided, "emulator, 95 %", _EMULATOR_STYLE)
-            highest = max(
-                float(collided.high.max(initial=0.0)), float(closed_form.y.max(initial=0))
-            )
-        if len(closed_form.x):
-            lower.plot(closed_form.x, closed_form.y, color=_CLOSED, linewidth=1.8)
-        lower.set_ylim(0.0, max(1.15 * highest, 0.01))
-        lower.set_ylabel("collided")
-        lower.set_xlabel("senders at 10 Hz, the ego among them")
-        lower.set_xlim(0.0, 1.04 * float(load.x.max()))
-        for axes in (upper, lower):
+            panels[0].axhline(1.0, **_DOTTED)
+            panels[0].annotate("full", (load.x[0], 1.0), color=_MUTED, va="bottom", fontsize=9)
+        panels[0].set_ylim(0.0, 1.15 * float(load.y.max()))
+        panels[0].set_ylabel("offered load")
+        if collided is not None:
+            _draw_collisions(panels[1], collided, closed_form)
+        panels[-1].set_xlabel("senders at 10 Hz, the ego among them")
+        panels[-1].set_xlim(0.0, 1.04 * float(load.x.max()))
+        for axes in panels:
             axes.yaxis.set_major_formatter(FuncFormatter(_as_share))
-        if collided is None:
-            lower.set_yticks([])
-            lower.grid(visible=False)
-        _legend(figure, upper, *([] if collided is None else [lower]))
+        _legend(figure, *panels)
         return _svg(figure, "channel", title)
+
+
+def _draw_collisions(axes: Axes, collided: Points, closed_form: Line) -> None:
+    """Draw the share of collided frames."""
+    _draw_points(axes, collided, "emulator, 95 %", _EMULATOR_STYLE)
+    if len(closed_form.x):
+        axes.plot(closed_form.x, closed_form.y, color=_CLOSED, linewidth=1.8)
+    highest = max(float(collided.high.max(initial=0.0)), float(closed_form.y.max(initial=0.0)))
+    axes.set_ylim(0.0, max(1.15 * highest, 0.01))
+    axes.set_ylabel("collided")
 
 
 def _figure(num_panels: int) -> tuple[Figure, list[Axes]]:

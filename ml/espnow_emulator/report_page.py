@@ -9,8 +9,9 @@ from html import escape
 from typing import Any
 
 from ml.espnow_emulator.parameters import RadioParameters
-from ml.espnow_emulator.report_contents import RadioReport, ReportFigure
+from ml.espnow_emulator.report_contents import RadioReport
 from ml.espnow_emulator.report_metadata import LinkMetadata
+from ml.espnow_emulator.report_panels import ReportFigure
 from ml.espnow_emulator.report_rows import (
     CHANCE_OF_FALSE_ALARM,
     DIFFERS,
@@ -18,8 +19,13 @@ from ml.espnow_emulator.report_rows import (
     SHOWN_LEVEL,
     Row,
 )
+from ml.espnow_emulator.report_table import difference, shown_interval, table_html, value_text
 
 _FIRST_KEYS = ("link", "purpose", "direction", "source", "fit")
+_USES = {
+    "test": "a test set, never trained on",
+    "training": "may be trained on",
+}
 _STYLE = """
 :root { color-scheme: light dark; --surface: #ffffff; --panel: #f5f6f8; --ink: #1b1f24;
   --muted: #5b6470; --grid: #e2e5e9; --emulator: #0b62a8; --closed-form: #c2410c;
@@ -44,20 +50,22 @@ p { margin: .3rem 0 .8rem; }
 .fact { padding: .5rem .8rem; background: var(--panel); border-radius: .4rem; }
 .fact b { display: block; font-size: 1.45rem; line-height: 1.3; }
 .fact span, figcaption, dt, .notes { color: var(--muted); font-size: .88rem; }
-figure { margin: 0; min-width: 0; }
+figure { margin: 0; min-width: 0; break-inside: avoid; }
 figure svg { display: block; width: 100%; height: auto; }
 .empty { padding: 3rem 1rem; text-align: center; background: var(--panel); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 1rem 0; }
 dd { margin: 0; overflow-wrap: anywhere; }
 @media (max-width: 34rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .5rem; } }
 .wide { overflow-x: auto; }
+.wide:focus-visible { outline: 2px solid var(--emulator); }
 table { border-collapse: collapse; width: 100%; font-size: .88rem;
   font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid var(--grid);
-  white-space: nowrap; }
-th:first-child, td:first-child, th:last-child, td:last-child { text-align: left; }
-th:first-child, td:first-child { white-space: normal; min-width: 9rem; padding-left: 0; }
-tr.differs td { color: var(--alarm); font-weight: 600; }
+  white-space: nowrap; font-weight: inherit; }
+thead th { font-weight: 600; vertical-align: bottom; }
+th:first-child, td:last-child, th:last-child { text-align: left; }
+th:first-child { white-space: normal; min-width: 9.5rem; padding-left: 0; }
+tr.differs > * { color: var(--alarm); font-weight: 600; }
 tr.group th { padding-top: .9rem; color: var(--muted); font-weight: 600; }
 pre { overflow-x: auto; padding: .8rem; background: var(--panel); font-size: .8rem; }
 summary { cursor: pointer; }
@@ -120,7 +128,7 @@ def record_of(
 def _row_record(row: Row) -> dict[str, Any]:
     """Return a row for JSON."""
     estimate = row.estimate
-    low, high = (None, None) if estimate is None else estimate.interval(SHOWN_LEVEL)
+    low, high = (None, None) if estimate is None else shown_interval(estimate)
     return {
         "figure": row.figure,
         "quantity": row.quantity,
@@ -131,7 +139,8 @@ def _row_record(row: Row) -> dict[str, Any]:
         "low": low,
         "high": high,
         "closed_form": row.closed_form,
-        "difference": _difference(row),
+        "difference": difference(row),
+        "measured": row.measured,
         "n": None if estimate is None else estimate.num_samples,
         "n_counts": row.counted or None,
         "num_worlds": None if estimate is None else estimate.num_worlds,
@@ -147,20 +156,18 @@ def page_text(
 ) -> str:
     """Return the page as HTML."""
     title = str(metadata.content.get("name") or source.name)
-    numbered = enumerate(report.figures, start=1)
-    kind = f"{parameters.mode} mode, for {parameters.use}"
     body = [
         f"<h1>Radio report: {escape(title)}</h1>",
-        f'<p class="kind">{escape(kind)}</p>',
+        f'<p class="kind">{escape(_kind(parameters, metadata))}</p>',
         _verdict(report),
         _facts(report),
         '<div class="figures">',
-        *(_figure(number, figure) for number, figure in numbered),
+        *(_figure(number, figure) for number, figure in enumerate(report.figures, start=1)),
         "</div>",
         "<h2>What these numbers are</h2>",
         f'<ul class="notes">{"".join(f"<li>{escape(note)}</li>" for note in report.notes)}</ul>',
         "<h2>All numbers</h2>",
-        _table(report),
+        table_html(report),
         "<h2>Where the parameters come from</h2>",
         _origin(metadata, source),
     ]
@@ -171,6 +178,13 @@ def page_text(
         + "\n".join(body)
         + "\n</body>\n</html>\n"
     )
+
+
+def _kind(parameters: RadioParameters, metadata: LinkMetadata) -> str:
+    """Return what the page is about, in a line under its title."""
+    link = metadata.content.get("link")
+    about = f"{link} \u00b7 " if isinstance(link, str) else ""
+    return f"{about}{parameters.mode} mode \u00b7 {_USES.get(parameters.use, parameters.use)}"
 
 
 def _compared(report: RadioReport) -> list[Row]:
@@ -214,7 +228,7 @@ def _facts(report: RadioReport) -> str:
         "time with an age above 500 ms": "of the time the state is older than 500 ms",
     }
     boxes = [
-        f'<div class="fact"><b>{_value(row.estimate.value, row.unit)}</b>'
+        f'<div class="fact"><b>{value_text(row.estimate.value, row.unit)}</b>'
         f"<span>{escape(wanted[row.quantity])}</span></div>"
         for row in report.rows
         if row.quantity in wanted and row.estimate is not None
@@ -229,61 +243,6 @@ def _figure(number: int, figure: ReportFigure) -> str:
         f"<figure>\n<h2>{number}. {escape(figure.title)}</h2>\n{drawing}\n"
         f"<figcaption>{escape(figure.caption)}</figcaption>\n</figure>"
     )
-
-
-def _table(report: RadioReport) -> str:
-    """Return the table of everything."""
-    head = ("", "emulator", "95 % interval", "closed form", "difference", "n", "")
-    lines = ["<tr>" + "".join(f'<th scope="col">{text}</th>' for text in head) + "</tr>"]
-    number = 0
-    for row in report.rows:
-        if row.figure != number:
-            number = row.figure
-            lines.append(f'<tr class="group"><th colspan="{len(head)}">Figure {number}</th></tr>')
-        lines.append(_table_row(row))
-    level = f"{CHANCE_OF_FALSE_ALARM:.0%}".replace("%", " %")
-    note = (
-        "A row differs when its closed form is outside the interval at the level at which a page "
-        f"without any difference would show one with a chance of {level} at most; the intervals "
-        "shown are narrower."
-    )
-    return f'<p class="notes">{note}</p><div class="wide"><table>{"".join(lines)}</table></div>'
-
-
-def _table_row(row: Row) -> str:
-    """Return one line of the table."""
-    estimate, unit = row.estimate, row.unit
-    interval = ""
-    if estimate is not None:
-        low, high = (_value(limit, unit) for limit in estimate.interval(SHOWN_LEVEL))
-        interval = f"{low} to {high}"
-    difference = _difference(row)
-    sign = "+" if difference is not None and difference > 0.0 else ""
-    cells = (
-        row.quantity.replace("95%", "95 %").replace("99%", "99 %"),
-        "" if estimate is None else _value(estimate.value, unit),
-        interval,
-        "" if row.closed_form is None else _value(row.closed_form, unit),
-        "" if difference is None else sign + _value(difference, unit, is_difference=True),
-        "" if estimate is None else f"{estimate.num_samples:,} {row.counted}",
-        "" if estimate is None else row.verdict,
-    )
-    mark = ' class="differs"' if row.verdict == DIFFERS else ""
-    return f"<tr{mark}>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
-
-
-def _difference(row: Row) -> float | None:
-    """Return emulator less closed form."""
-    if row.estimate is None or row.closed_form is None:
-        return None
-    return row.estimate.value - row.closed_form
-
-
-def _value(value: float, unit: str, *, is_difference: bool = False) -> str:
-    """Return a value with its unit."""
-    if unit == "share":
-        return f"{100.0 * value:.2f} {'points' if is_difference else '%'}"
-    return f"{value:.2f} {unit}" if abs(value) < 100.0 else f"{value:.1f} {unit}"
 
 
 def _origin(metadata: LinkMetadata, source: PageSource) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,14 @@ from ml.espnow_emulator.radio_expectations import (
     frame_airtime_us,
 )
 from ml.espnow_emulator.radio_samples import ChannelSample, LinkSamples, ReceptionSample
-from ml.espnow_emulator.sampling_intervals import Estimate, proportion, ratio
+from ml.espnow_emulator.report_metadata import LinkMetadata
+from ml.espnow_emulator.sampling_intervals import (
+    Estimate,
+    MeanRunEstimate,
+    QuantileEstimate,
+    proportion,
+    ratio,
+)
 from ml.types import FloatArray
 
 SHOWN_LEVEL = 0.95
@@ -29,6 +37,8 @@ _BURST_LENGTHS = (2, 3, 5, 10)
 _AGES_MS = (100.0, 200.0, 300.0, 500.0, 1000.0)
 _AGE_SHARES = (0.5, 0.95, 0.99)
 _ROUNDING = 1e-6
+
+RowEstimate = Estimate | QuantileEstimate | MeanRunEstimate
 
 
 @dataclass(frozen=True)
@@ -45,17 +55,19 @@ class Row:
         verdict: AGREES, DIFFERS or NO_CLOSED_FORM.
         distance_m: For a row of figure 1, else None.
         num_senders: For a row of figure 4, else None.
+        measured: What was measured on the link itself; None where nothing was.
     """
 
     figure: int
     quantity: str
     unit: str
-    estimate: Estimate | None
+    estimate: RowEstimate | None
     closed_form: float | None
     counted: str
     verdict: str = NO_CLOSED_FORM
     distance_m: float | None = None
     num_senders: int | None = None
+    measured: float | None = None
 
 
 def judged(rows: Sequence[Row]) -> list[Row]:
@@ -78,7 +90,9 @@ def _verdict(row: Row, level: float) -> str:
     return AGREES if low - slack <= row.closed_form <= high + slack else DIFFERS
 
 
-def reception_rows(parameters: RadioParameters, samples: Sequence[ReceptionSample]) -> list[Row]:
+def reception_rows(
+    parameters: RadioParameters, metadata: LinkMetadata, samples: Sequence[ReceptionSample]
+) -> list[Row]:
     """Return reception at each distance."""
     distances_m = np.array([sample.distance_m for sample in samples])
     expected = expected_reception(parameters, distances_m).tolist()
@@ -91,13 +105,14 @@ def reception_rows(parameters: RadioParameters, samples: Sequence[ReceptionSampl
             closed_form,
             "frames",
             distance_m=sample.distance_m,
+            measured=metadata.reception_at(sample.distance_m),
         )
         for sample, closed_form in zip(samples, expected, strict=True)
         if sample.num_sent > 0
     ]
 
 
-def burst_rows(link: LinkSamples, form: LinkClosedForm | None) -> list[Row]:
+def burst_rows(metadata: LinkMetadata, link: LinkSamples, form: LinkClosedForm | None) -> list[Row]:
     """Return loss and bursts on the link that was looked at for long."""
     here = f"at {link.distance_m:.4g} m"
     num_sent, num_received = link.num_sent, link.num_received
@@ -107,12 +122,25 @@ def burst_rows(link: LinkSamples, form: LinkClosedForm | None) -> list[Row]:
     lost = ratio(num_sent - num_received, num_sent)
     is_share = 0.0 <= lost.value <= 1.0
     lost = dataclasses.replace(lost, num_trials=lost.num_samples if is_share else 0)
-    rows = [Row(2, f"lost {here}", "share", lost, 1.0 if form is None else form.loss, "frames")]
+    expected_loss = 1.0 if form is None else form.loss
+    received = metadata.reception_at(link.distance_m)
+    measured_loss = None if received is None else 1.0 - received
+    rows = [Row(2, f"lost {here}", "share", lost, expected_loss, "frames", measured=measured_loss)]
     counts = np.array([len(lengths) for lengths in link.bursts])
     if form is None or counts.sum() == 0:
         return rows
-    totals = [int(lengths.sum()) for lengths in link.bursts]
-    rows.append(Row(2, "mean burst", "frames", ratio(totals, counts), form.mean_burst, "bursts"))
+    burst = MeanRunEstimate(ratio([int(lengths.sum()) for lengths in link.bursts], counts))
+    rows.append(
+        Row(
+            2,
+            "mean burst",
+            "frames",
+            burst,
+            form.mean_burst,
+            "bursts",
+            measured=metadata.mean_burst,
+        )
+    )
     expected = form.burst_exceedance(max(_BURST_LENGTHS))
     rows += [
         Row(
@@ -177,31 +205,20 @@ def age_share(link: LinkSamples, age_ms: float) -> Estimate:
 
     Samples between two receptions belong together, so receptions are the trials.
     """
-    above = [int(np.count_nonzero(ages > age_ms)) for ages in link.ages_ms]
-    counts = [len(ages) for ages in link.ages_ms]
-    if link.num_unheard:
-        above, counts = [*above, link.num_unheard], [*counts, link.num_unheard]
-    return ratio(above, counts, num_trials=sum(map(len, link.latencies_ms)))
+    above = np.array([np.count_nonzero(ages > age_ms) for ages in link.ages_ms])
+    counts = np.array([len(ages) for ages in link.ages_ms])
+    num_received = sum(map(len, link.latencies_ms))
+    return ratio(above + link.num_unheard, counts + link.num_unheard, num_trials=num_received)
 
 
-def _age_quantile(link: LinkSamples, share: float) -> Estimate | None:
-    """Return the age not exceeded a share of the time, or None if most was never heard."""
+def _age_quantile(link: LinkSamples, share: float) -> QuantileEstimate | None:
+    """Return the age not exceeded a share of the time, or None if too few samples bound it."""
     ages_ms = np.sort(np.concatenate(link.ages_ms))
-    num_samples = len(ages_ms) + link.num_unheard
-    place = share * num_samples
-    if place >= len(ages_ms) - 1:
+    place = math.ceil(share * (len(ages_ms) + int(link.num_unheard.sum()))) - 1
+    if place >= len(ages_ms):
         return None
-    value_ms = float(ages_ms[int(place)])
-    error = age_share(link, value_ms).standard_error * num_samples
-    low_ms, high_ms = _around(ages_ms, place, error)
-    return Estimate(value_ms, 0.5 * (high_ms - low_ms), len(link.ages_ms), num_samples)
-
-
-def _around(ages_ms: FloatArray, place: float, error: float) -> tuple[float, float]:
-    """Return the ages one standard error below and above a place in their order."""
-    places = np.clip([place - error, place + error], 0, len(ages_ms) - 1).astype(np.int64)
-    low_ms, high_ms = ages_ms[places].tolist()
-    return float(low_ms), float(high_ms)
+    quantile = QuantileEstimate(ages_ms, age_share(link, float(ages_ms[place])))
+    return quantile if math.isfinite(quantile.interval(SHOWN_LEVEL)[1]) else None
 
 
 def _mean(values_by_world: Sequence[FloatArray]) -> Estimate:
