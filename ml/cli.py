@@ -57,6 +57,12 @@ VERBS = {
         "parse_table_args",
         "Print what the scripted policies earn and crash.",
     ),
+    "radio": Verb(
+        "ml.espnow_emulator.report",
+        "ml.espnow_emulator.report",
+        "parse_args",
+        "Draw what a radio does, beside what its closed forms say.",
+    ),
 }
 
 

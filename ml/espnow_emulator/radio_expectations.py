@@ -226,14 +226,17 @@ def frame_airtime_us(parameters: RadioParameters) -> float:
 
 
 def expected_collisions(parameters: RadioParameters, num_senders: int) -> float | None:
-    """Return the share of frames that collide; None where there is no closed form.
+    """Return the share of the others' frames that collide; None where there is no closed form.
 
     There is one when all boards hand over their frames at the same instant: aligned phases, and
-    the same time in each board's software.
+    the same time in each board's software. The ego is the first to be asked, so its frame finds the
+    medium idle and all collisions are among the others: N / (N - 1) of the share of all N.
     """
     physical = parameters.physical
     is_aligned = physical.aligned_phases and len(set(physical.stack_range_ms)) == 1
-    return aligned_collision_rate(num_senders) if is_aligned else None
+    if not is_aligned or num_senders < 2:
+        return None
+    return aligned_collision_rate(num_senders) * num_senders / (num_senders - 1)
 
 
 def reach_m(parameters: RadioParameters) -> float:

@@ -22,6 +22,8 @@ from ml.espnow_emulator.report_rows import (
 from ml.espnow_emulator.report_table import difference, shown_interval, table_html, value_text
 
 _FIRST_KEYS = ("link", "purpose", "direction", "source", "fit")
+_MOST_NAMED = 3
+"""Of the comparisons that differ, in the sentence above the figures."""
 _USES = {
     "test": "a test set, never trained on",
     "training": "may be trained on",
@@ -202,7 +204,9 @@ def summary_text(report: RadioReport) -> str:
     differing, num_compared = _differing(report), len(_compared(report))
     if not differing:
         return f"Emulator and closed form agree in all {num_compared} comparisons."
-    names = "; ".join(row.quantity for row in differing)
+    names = "; ".join(row.quantity for row in differing[:_MOST_NAMED])
+    if len(differing) > _MOST_NAMED:
+        names += f"; and {len(differing) - _MOST_NAMED} more"
     return (
         f"Emulator and closed form differ by more than sampling error in {len(differing)} of "
         f"{num_compared} comparisons: {names}."
@@ -224,7 +228,7 @@ def _facts(report: RadioReport) -> str:
         f"lost {here}": f"of the frames are lost {here}",
         "mean burst": "mean burst of losses",
         "median age": f"median age {here}",
-        "age not exceeded 95% of the time": "age not exceeded 95 % of the time",
+        "age not exceeded 95 % of the time": "age not exceeded 95 % of the time",
         "time with an age above 500 ms": "of the time the state is older than 500 ms",
     }
     boxes = [

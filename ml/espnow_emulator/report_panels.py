@@ -189,8 +189,8 @@ def channel_panel(parameters: RadioParameters, samples: Sequence[ChannelSample])
     has_form = expected_collisions(parameters, 2) is not None
     caption = (
         f"Above: senders times {airtime}, over 100 ms. Below: points, {fewest:,} frames or "
-        f"more each, in {len(samples[0].num_on_air):,} draws of the senders' phases; bars are "
-        "95 % intervals. "
+        f"more each, the ego's left out, in {len(samples[0].num_on_air):,} draws of the senders' "
+        "phases; bars are 95 % intervals. "
         + ("Line: exact, aligned phases." if has_form else "No closed form for free phases.")
     )
     svg = figures.channel_figure(load, collided, exact, title=title)

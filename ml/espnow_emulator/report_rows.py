@@ -190,7 +190,11 @@ def age_rows(
     for share in _AGE_SHARES:
         quantile = _age_quantile(link, share)
         if quantile is not None:
-            name = "median age" if share == 0.5 else f"age not exceeded {share:.0%} of the time"
+            name = (
+                "median age"
+                if share == 0.5
+                else f"age not exceeded {100.0 * share:.0f} % of the time"
+            )
             expected_ms = form.age_quantile_ms(share, delay_ms)
             rows.append(Row(3, name, "ms", quantile, expected_ms, "samples"))
     expected = form.age_exceedance(np.array(_AGES_MS), delay_ms).tolist()
@@ -246,7 +250,7 @@ def channel_rows(
     rows += [
         Row(
             4,
-            f"collided frames of {sample.num_senders} senders",
+            f"collided with {sample.num_senders} senders",
             "share",
             ratio(sample.num_collided, sample.num_on_air, num_trials=int(sample.num_on_air.sum())),
             expected_collisions(parameters, sample.num_senders),

@@ -60,7 +60,7 @@ def _table_row(row: Row, *, has_measured: bool) -> str:
     cells.append("" if estimate is None else f"{estimate.num_samples:,} {row.counted}")
     cells.append("" if estimate is None else row.verdict)
     mark = ' class="differs"' if row.verdict == DIFFERS else ""
-    name = escape(row.quantity.replace("95%", "95 %").replace("99%", "99 %"))
+    name = escape(row.quantity)
     return (
         f'<tr{mark}><th scope="row">{name}</th>'
         + "".join(f"<td>{escape(cell)}</td>" for cell in cells)

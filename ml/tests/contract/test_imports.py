@@ -62,6 +62,8 @@ PACKAGES = {
     "ml.metrics": {"numpy"},
     "ml.espnow_emulator": {"numpy"},
     "ml.espnow_emulator.closed_forms": {"numpy", "scipy"},
+    "ml.espnow_emulator.report_figures": {"numpy", "matplotlib"},
+    "ml.espnow_emulator.sampling_intervals": {"numpy", "scipy"},
     "ml.envs": {"numpy", "gymnasium"},
     "ml.scenarios": {"sumo"},
     "ml.scripts": {"numpy", "rich"},
