@@ -50,6 +50,16 @@ def kernel(function: _Function) -> _Function:
     return cast(_Function, numba.njit(cache=True)(function))
 
 
+def array_kernel(function: _Function) -> _Function:
+    """Compile ``function`` for loops over long arrays, on which the processor's vector unit works.
+
+    A division by zero gives infinity, since a check in each turn would keep a loop from becoming
+    vector instructions. The interpreter is let go while it runs.
+    """
+    options = {"cache": True, "nogil": True, "error_model": "numpy"}
+    return cast(_Function, numba.njit(**options)(function))
+
+
 def inlined_kernel(function: _Function) -> _Function:
     """Compile ``function`` into the kernels that call it: for those that hand many arrays on."""
     return cast(_Function, numba.njit(cache=True, forceinline=True)(function))
