@@ -56,8 +56,7 @@ def array_kernel(function: _Function) -> _Function:
     A division by zero gives infinity, since a check in each turn would keep a loop from becoming
     vector instructions. The interpreter is let go while it runs.
     """
-    options = {"cache": True, "nogil": True, "error_model": "numpy"}
-    return cast(_Function, numba.njit(**options)(function))
+    return cast(_Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
 def inlined_kernel(function: _Function) -> _Function:

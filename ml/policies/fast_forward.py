@@ -18,7 +18,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from ml.errors import PolicyError
 from ml.policies import deep_set_kernels as kernels
 from ml.policies.deep_set_policy import DeepSetExtractor
-from ml.types import Float32Array
+from ml.types import Float32Array, IntArray
 
 _ACTIVATIONS: dict[type[torch.nn.Module], int] = {
     torch.nn.Tanh: kernels.TANH,
@@ -36,7 +36,7 @@ class NetworkTensors:
     """
 
     parameters: list[torch.nn.Parameter]
-    sizes: kernels.IntArray
+    sizes: IntArray
 
     def read(self) -> Float32Array:
         """Return a copy of the parameters one after the other."""
@@ -181,7 +181,7 @@ class FastForward:
         observation: Mapping[str, np.ndarray[Any, Any]],
         state: object = None,
         episode_start: object = None,
-        deterministic: bool = True,  # noqa: FBT001, FBT002 - the form of stable-baselines3
+        deterministic: bool = True,
     ) -> tuple[Float32Array, None]:
         """Return the deterministic actions, as a model's ``predict`` does, and no state.
 

@@ -23,7 +23,7 @@ _LOG_SQRT_2_PI = np.float32(0.5 * np.log(2.0 * np.pi))
 
 
 class Scaling(NamedTuple):
-    """What the networks and the environment need: `ego` (E,), `peer` (F,), `low` and `high` (A,)."""
+    """Scales of `ego` (E,) and `peer` (F,), bounds `low` and `high` of the action (A,)."""
 
     ego: Float32Array
     peer: Float32Array

@@ -1,0 +1,33 @@
+"""``VecNormalize`` for rewards alone, without its copies of every observation."""
+
+from __future__ import annotations
+
+import numpy as np
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
+
+from ml.training.rollout_kernels import scale_rewards
+
+
+class ScaledRewards(VecNormalize):
+    """Scales rewards as ``VecNormalize(norm_obs=False)`` does; observations pass through.
+
+    Args:
+        venv: The environments; they must not overwrite an observation that they gave out.
+        gamma: Discount of the returns whose deviation the rewards are divided by.
+    """
+
+    def __init__(self, venv: VecEnv, gamma: float) -> None:
+        super().__init__(venv, norm_obs=False, norm_reward=True, gamma=gamma)
+        self._limits = np.array([gamma, self.epsilon, self.clip_reward])
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Take the step's results, count its rewards in and scale them."""
+        observations, rewards, dones, infos = self.venv.step_wait()
+        self.old_obs, self.old_reward = observations, rewards  # type: ignore[assignment]  # a dict
+        seen = self.ret_rms
+        moments = np.array([seen.mean, seen.var, seen.count])
+        scaled = np.empty(self.num_envs, np.float32)
+        scale_rewards(rewards, dones, self.returns, moments, self._limits, scaled)
+        seen.mean, seen.var, seen.count = moments
+        return observations, scaled, dones, infos
