@@ -35,7 +35,7 @@ class Verb(NamedTuple):
 VERBS = {
     "generate": Verb(
         "ml.scripts.gen_scenarios",
-        "ml.scripts.gen_scenarios",
+        "ml.scripts.arguments",
         "parse_args",
         "Generate a dataset of scenarios.",
     ),
