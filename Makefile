@@ -45,7 +45,7 @@ docs: $(STAMP) ## Rewrite the generated pages of docs/
 	@rm -rf $(DATASET)-docs
 	$(BIN)/python -m ml.scripts.gen_scenarios --output_dir $(DATASET)-docs --seed 42 --train_count 9 --eval_count 270
 	$(BIN)/python -m ml.evaluation.scripted_table --dataset_dir $(DATASET)-docs --episodes 270 --output_page docs/scripted_policies.md
-	$(BIN)/python -m ml.scripts.write_docs --output_page docs/environment.md
+	$(BIN)/python -m ml.scripts.write_docs --output_page docs/environment.md --fault_page docs/radio_faults.md
 
 clean: ## Remove the virtual environment and every cache
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -76,8 +76,10 @@ class RadioStatistics:
 
     Attributes:
         frames_sent: Transmissions by the source itself.
-        frames_delivered: Frames that reached the ego's radio from the source itself so far.
-        frames_accepted: Frames that were newer than what the ego's board held, relayed or not.
+        frames_delivered: Frames that reached the ego's radio from the source itself so far; what
+            attackers send in its name is left out.
+        frames_accepted: Frames that were newer than what the ego's board held, relayed, forged or
+            neither.
         frames_out_of_range: Transmissions by the source from beyond the maximum range.
         frames_relayed: Transmissions of the source's frames by other cars.
         frames_delivered_relayed: Copies that reached the ego's radio over a relay.

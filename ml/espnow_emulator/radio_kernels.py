@@ -61,6 +61,7 @@ from ml.espnow_emulator.radio_layout import (
     LINK_IS_BAD,
     LINK_IS_UNFORWARDED,
     LINK_NUM_ACCEPTED,
+    LINK_NUM_DELIVERED,
     LINK_NUM_OUT_OF_RANGE,
     LINK_RELAY_IS_BAD,
     LINK_TRANSMISSION,
@@ -548,6 +549,8 @@ def _receive(
     Attackers reach the ego only; the receiver of a forged frame is the attack's number.
     """
     frame = radio.frames[sender, transmission % radio.frames.shape[1]]
+    if kind >= KIND_REPLAYED:
+        radio.links[0, sender, LINK_NUM_DELIVERED] -= 1.0  # not one of the car's own
     if kind == KIND_FORGED:
         forged = np.empty(NUM_FRAME_FIELDS)
         forge_frame(radio.faults, sender, receiver, frame, forged)

@@ -1,4 +1,6 @@
-"""Writes the page on the environment from the code: `python -m ml.scripts.write_docs`.
+"""Writes the page on the environment, and the table of radio faults, from the code.
+
+`python -m ml.scripts.write_docs` prints the page.
 
 Every number on the page is read from the module that uses it, so page and code cannot part ways.
 """
@@ -32,10 +34,13 @@ from ml.envs.driver_kernels import (
 )
 from ml.envs.observation import observation_tables
 from ml.envs.reward import reward_table
+from ml.errors import ConfigError
+from ml.espnow_emulator.faults import fault_kind_table
 from ml.provenance import write_text_atomically
 from ml.types import CONTROL_PERIOD_S, MAX_DEMAND_MPS2, MAX_PEERS
 
 _ARGUMENT = re.compile(r"(\w+): (.*)")
+_TABLE_BEGIN, _TABLE_END = "<!-- kinds -->", "<!-- /kinds -->"
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -48,7 +53,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         The arguments, one attribute a flag.
     """
     parser = OneLineArgumentParser(
-        prog="write_docs", description="Write the page on the environment from the code."
+        prog="write_docs",
+        description="Write the page on the environment and the table of faults from the code.",
     )
     parser.add_argument(
         "--output_page",
@@ -56,8 +62,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="FILE",
         help="Markdown page to write (default: print it).",
     )
+    parser.add_argument(
+        "--fault_page",
+        type=Path,
+        metavar="FILE",
+        help="Page whose table of radio faults is rewritten (default: none).",
+    )
     add_debug_flag(parser)
     args = parser.parse_args(argv)
+    if args.fault_page is not None and not args.fault_page.is_file():
+        parser.error(f"--fault_page must be an existing file. Got {args.fault_page}.")
     if args.output_page is not None and not args.output_page.resolve().parent.is_dir():
         parser.error(f"--output_page must be in an existing folder. Got {args.output_page}.")
     return args
@@ -336,9 +350,28 @@ def _options_table() -> list[str]:
     return _table(("option", "meaning"), rows)
 
 
+def with_fault_table(page: str) -> str:
+    """Return a page with the table of radio faults as the code has it between its marks.
+
+    Raises:
+        ConfigError: The page has no two marks.
+    """
+    before, begin, rest = page.partition(_TABLE_BEGIN)
+    _, end, after = rest.partition(_TABLE_END)
+    if not begin or not end:
+        raise ConfigError(
+            f"the page of radio faults must have the marks {_TABLE_BEGIN} and {_TABLE_END}. "
+            "Got none. Put them where the table shall be."
+        )
+    return "\n".join([f"{before}{begin}", *fault_kind_table(), f"{end}{after}"])
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the page, or print it where no file is named."""
     args = parse_args(argv)
+    if args.fault_page is not None:
+        text = args.fault_page.read_text(encoding="utf-8")
+        write_text_atomically(args.fault_page, with_fault_table(text))
     page = environment_page()
     if args.output_page is None:
         sys.stdout.write(page)

@@ -22,8 +22,9 @@ from ml.envs import convoy_env as environment
 from ml.envs.hazards import HAZARD_KINDS
 from ml.envs.observation import EGO_FEATURES, PEER_FEATURES
 from ml.envs.reward import REWARD_TERMS
+from ml.espnow_emulator import fault_from_text
 from ml.provenance import REPOSITORY_ROOT
-from ml.scripts.write_docs import environment_page
+from ml.scripts.write_docs import environment_page, with_fault_table
 from ml.training import arguments, run_folder
 
 PAGES = sorted(
@@ -183,6 +184,20 @@ def test_every_reset_option_is_on_the_page_and_in_the_docstring():
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(conditions.RESET_OPTIONS)
     doc = environment.ConvoyEnv.__doc__
     assert [name for name in conditions.RESET_OPTIONS if f"``{name}``" not in doc] == []
+
+
+def test_table_of_radio_faults_is_what_the_code_makes_now():
+    page = text_of("docs/radio_faults.md")
+    assert page == with_fault_table(page), "run make docs"
+
+
+def test_every_fault_shown_is_one_that_the_code_accepts():
+    page = text_of("docs/radio_faults.md")
+    shown = re.findall(r"--radio_fault ([^ \n]+)", page)
+    shown += re.findall(r"^\| `([a-z_]+:[^`]+)` \|", page, re.MULTILINE)
+    assert len(shown) > 10
+    for text in shown:
+        fault_from_text(text)
 
 
 # --- Training's files ----------------------------------------------------------------------------
