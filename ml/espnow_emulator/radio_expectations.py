@@ -35,7 +35,9 @@ SIMPLE_PAYLOAD_BYTES = 90
 """Of the message whose airtime bounds the latency in simple mode."""
 _NUM_SHADOWINGS = 40
 _LARGEST_LOSS = 1.0 - 1e-9
-_RARE = 0.01
+_LONGEST_WAIT_FRAMES = 500.0
+_RARE, _MUCH = 0.003, 0.01
+"""Shadows met in 3 of 1000 worlds, and what they may make up of the mean age."""
 _SMALLEST_RECEPTION = 0.02
 _FARTHEST_M = 20_000.0
 
@@ -88,9 +90,16 @@ class LinkClosedForm:
 
     @property
     def is_governed_by_rare_shadows(self) -> bool:
-        """Return whether shadows too deep to be met in a sample make up much of the mean age."""
-        share = self.weights * self.frames_between
-        return bool(share[self.weights < _RARE].sum() > 0.01 * share.sum())
+        """Return whether shadows that a sample hardly meets make up much of the mean age.
+
+        Those are too deep to be drawn, or so deep that hardly a frame arrives.
+        """
+        deepest_first = np.argsort(self.frames_between)[::-1]
+        weights = self.weights[deepest_first]
+        share = weights * self.frames_between[deepest_first]
+        is_unmet = np.cumsum(weights) <= _RARE
+        is_unmet |= self.frames_between[deepest_first] > _LONGEST_WAIT_FRAMES
+        return bool(share[is_unmet].sum() > _MUCH * share.sum())
 
     def mean_age_ms(self, delay_ms: float) -> float:
         """Return the mean age at a random instant [ms]: delay + T E[Y^2] / (2 E[Y])."""

@@ -9,7 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ml.espnow_emulator.parameters import RadioParameters
-from ml.espnow_emulator.radio_expectations import LinkClosedForm, expected_link, reach_m
+from ml.espnow_emulator.radio_expectations import (
+    PERIOD_MS,
+    LinkClosedForm,
+    expected_link,
+    reach_m,
+)
 from ml.espnow_emulator.radio_samples import (
     ChannelSample,
     LinkSamples,
@@ -26,6 +31,7 @@ from ml.espnow_emulator.report_panels import (
     age_panel,
     burst_panel,
     channel_panel,
+    farthest_age_ms,
     reception_panel,
 )
 from ml.espnow_emulator.report_rows import (
@@ -188,9 +194,12 @@ def _distances_m(parameters: RadioParameters, metadata: LinkMetadata, own_m: flo
 
 
 def _warm_up_frames(form: LinkClosedForm | None) -> int:
-    """Return after how many frames the link has forgotten how it began."""
+    """Return after how many frames the link has forgotten how it began.
+
+    Longer than the oldest state that is drawn: what was never heard is older than that.
+    """
     if form is None:
         return 0
     typical = float((form.weights * np.minimum(form.frames_between, 1000.0)).sum())
-    longest = max(typical, form.mean_burst)
-    return min(_LONGEST_WARM_UP_FRAMES, 20 + math.ceil(10.0 * longest))
+    longest = 20.0 + 10.0 * max(typical, form.mean_burst)
+    return min(_LONGEST_WARM_UP_FRAMES, math.ceil(max(longest, farthest_age_ms(form) / PERIOD_MS)))

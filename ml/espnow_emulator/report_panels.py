@@ -135,8 +135,7 @@ def age_panel(
     if form is None or len(latencies_ms) == 0:
         return ReportFigure(title, "", "Nothing was heard, so there is no age.")
     delay_ms = float(latencies_ms.mean())
-    farthest_ms = form.age_quantile_ms(1.0 - _LEAST_SHOWN_SHARE, delay_ms)
-    farthest_ms = min(farthest_ms, _LONGEST_SHOWN_AGE_MS)
+    farthest_ms = farthest_age_ms(form, delay_ms)
     line_ms = np.linspace(0.0, farthest_ms, 600)
     sampled = []
     for age_ms in np.linspace(0.0, farthest_ms, _NUM_AGES).tolist():
@@ -158,6 +157,11 @@ def age_panel(
         title=title,
     )
     return ReportFigure(title, svg, caption)
+
+
+def farthest_age_ms(form: LinkClosedForm, delay_ms: float = 0.0) -> float:
+    """Return the oldest age that figure 3 shows [ms]."""
+    return min(form.age_quantile_ms(1.0 - _LEAST_SHOWN_SHARE, delay_ms), _LONGEST_SHOWN_AGE_MS)
 
 
 def channel_panel(parameters: RadioParameters, samples: Sequence[ChannelSample]) -> ReportFigure:
