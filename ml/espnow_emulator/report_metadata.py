@@ -68,11 +68,12 @@ def read_metadata(path: Path) -> LinkMetadata:
     """Return what a parameter file, already read once, says of itself.
 
     Raises:
-        RadioParameterError: Its measured points cannot be drawn.
+        RadioParameterError: It cannot be written again, or its measured points cannot be drawn.
     """
     content = json.loads(path.read_text(encoding="utf-8-sig"))
     found: Any = next((content[key] for key in METADATA_KEYS if key in content), {})
     metadata = found if isinstance(found, dict) else {"text": found}
+    _check_writable(metadata, path)
     distance_m = _number_in(metadata.get("distance_m"), 0.1, _FARTHEST_M)
     points = [_point(item, path) for item in _points(metadata, path)]
     process = _process(metadata)
@@ -88,6 +89,17 @@ def read_metadata(path: Path) -> LinkMetadata:
         mean_burst=1.0 / to_good,
         longest_burst_frames=_whole_in(metadata.get("longest_burst_frames"), 1, _LONGEST),
     )
+
+
+def _check_writable(metadata: Mapping[str, Any], path: Path) -> None:
+    """Refuse what JSON and a page in UTF-8 have no way to hold."""
+    try:
+        json.dumps(metadata, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError as error:
+        raise RadioParameterError(
+            f"_metadata in {path} must be finite numbers and Unicode text, to be written on the "
+            f"page. Got {shown(metadata)}: {error}. Correct or delete it."
+        ) from error
 
 
 def _points(metadata: Mapping[str, Any], path: Path) -> list[Any]:

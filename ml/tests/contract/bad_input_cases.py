@@ -16,6 +16,7 @@ from ml.cli import VERBS
 from ml.command_line import OneLineArgumentParser
 from ml.envs.convoy_env import ConvoyEnv
 from ml.errors import RoadSenseError
+from ml.espnow_emulator import report_contents
 from ml.provenance import REPOSITORY_ROOT
 
 BASES = REPOSITORY_ROOT / "ml" / "scenarios"
@@ -91,7 +92,7 @@ def make_places(folder):
 
 
 def least_command(verb, folder):
-    """Return the shortest work of a verb, as flags and values."""
+    """Return the shortest work of a verb, as flags and values; PARAMS stands without a flag."""
     short = {"--n_envs": "1", "--n_steps": "16", "--total_timesteps": "16", "--dev_episodes": "0"}
     return {
         "generate": {"--output_dir": str(folder / "out"), "--train_count": "1",
@@ -99,6 +100,7 @@ def least_command(verb, folder):
         "train": {"--output_dir": str(folder / "out"), **short},
         "evaluate": {"--model": "driver", "--episodes": "1"},
         "table": {"--episodes": "2"},
+        "radio": {"PARAMS": "front_9m", "--output_dir": str(folder / "out")},
     }[verb]  # fmt: skip
 
 
@@ -107,7 +109,9 @@ def run(verb, flags):
 
     Any other exception passes, and fails the test.
     """
-    arguments = [f"{flag}={value}" for flag, value in flags.items()]
+    arguments = [
+        f"{flag}={value}" if flag.startswith("--") else str(value) for flag, value in flags.items()
+    ]
     said = io.StringIO()
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
@@ -130,13 +134,14 @@ def check_line(text):
 
 
 def stop_where_work_begins(monkeypatch):
-    """Let every check run, and stop before the first step of an episode or of learning."""
+    """Let every check run, and stop before the first step of an episode, of learning, or sample."""
 
     def stop(*_, **__):
         raise WorkBeginsError
 
     monkeypatch.setattr(ConvoyEnv, "step", stop)
     monkeypatch.setattr(PPO, "learn", stop)
+    monkeypatch.setattr(report_contents, "make_report", stop)
 
 
 def contents(folder):

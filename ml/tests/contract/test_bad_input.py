@@ -18,6 +18,7 @@ from ml.cli import VERBS
 from ml.errors import RadioParameterError, RoadSenseError
 from ml.espnow_emulator.parameter_sections import SECTIONS
 from ml.espnow_emulator.parameters import DEFAULT_PARAMETERS_PATH, load_radio_parameters
+from ml.espnow_emulator.presets import preset_path
 from ml.evaluation.run import main as evaluate
 from ml.provenance import REPOSITORY_ROOT
 from ml.scripts.gen_scenarios import main as generate
@@ -114,6 +115,7 @@ def test_a_path_to_the_wrong_thing_is_used_or_refused_on_one_line(verb, flag, st
         (["evaluate", "--model", "driver", "--sumo_cfg", "missing.sumocfg"], 1),
         (["train", "--dataset_dir", "missing"], 1),
         (["table", "--emulator_params", "/dev/zero"], 1),
+        (["radio", "/dev/zero", "--output_dir", "out"], 1),
     ],
 )
 def test_the_command_itself_says_one_line_and_exits_1_or_2(arguments, status, tmp_path):
@@ -157,6 +159,19 @@ def test_a_damaged_parameter_file_is_one_line(tmp_path_factory, content):
     except RadioParameterError as error:
         check_line(str(error))
         assert str(path) in str(error)
+
+
+def test_a_damaged_parameter_file_is_drawn_or_refused_on_one_line(stopped):
+    numbers = itertools.count()
+
+    @EXAMPLES
+    @given(content=damaged(preset_path("roof"), damaged_json))
+    def check(content):
+        write_new(stopped / "damaged.json", content)
+        flags = {**least_command("radio", stopped), "PARAMS": stopped / "damaged.json"}
+        expect_a_line_or_success("radio", {**flags, "--output_dir": stopped / f"o{next(numbers)}"})
+
+    check()
 
 
 @pytest.mark.parametrize(

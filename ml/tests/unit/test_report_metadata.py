@@ -111,5 +111,16 @@ def test_points_that_cannot_be_drawn_are_refused_on_one_line(tmp_path, points, s
     assert "\n" not in text
 
 
+@pytest.mark.parametrize("text", ['{"name": NaN}', '{"x": [1e999]}', '{"name": "\\ud800"}', "NaN"])
+def test_metadata_that_no_page_can_hold_is_refused_on_one_line(tmp_path, text):
+    path = tmp_path / "radio.json"
+    path.write_text(f'{{"_metadata": {text}}}', encoding="utf-8")
+
+    with pytest.raises(RadioParameterError, match="must be finite numbers and Unicode") as caught:
+        read_metadata(path)
+
+    assert str(caught.value).isprintable()
+
+
 def test_metadata_without_anything_measured_has_no_points():
     assert LinkMetadata({}).reception_at(5.0) is None
