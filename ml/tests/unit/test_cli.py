@@ -43,10 +43,8 @@ def test_help_loads_none_of_the_heavy_libraries(arguments):
         "    dispatch(sys.argv[1:])\n"
         "except SystemExit:\n"
         "    pass\n"
-        "heavy = {'torch', 'numba', 'scipy', 'matplotlib', 'stable_baselines3', 'libsumo'}
-"
-        "heavy |= {'gymnasium', 'rich'}
-"
+        "heavy = {'torch', 'numba', 'scipy', 'matplotlib', 'stable_baselines3', 'libsumo'}\n"
+        "heavy |= {'gymnasium', 'rich'}\n"
         "heavy &= set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)"
     )
