@@ -32,8 +32,8 @@ bench: $(STAMP) ## Measure the environment's speed
 check: lint types test ## Everything that must pass: lint, types, tests
 
 lint: $(STAMP) ## Style and layout of the code
-	$(BIN)/ruff check ml benchmarks
-	$(BIN)/ruff format --check ml benchmarks
+	$(BIN)/ruff check ml benchmarks examples
+	$(BIN)/ruff format --check ml benchmarks examples
 
 types: $(STAMP) ## Static types
 	$(BIN)/mypy

@@ -63,6 +63,12 @@ VERBS = {
         "parse_args",
         "Draw what a radio does, beside what its closed forms say.",
     ),
+    "calibrate": Verb(
+        "ml.espnow_emulator.calibrate",
+        "ml.espnow_emulator.calibrate",
+        "parse_args",
+        "Make an emulator parameter file from reception logs.",
+    ),
 }
 
 

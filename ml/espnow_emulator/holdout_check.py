@@ -19,6 +19,7 @@ AGES_PER_PERIOD = 10
 _NUM_FINE_PERIODS = 30
 _LONGEST_GAP = 1000
 _NUM_SIMULATIONS = 400
+_NUM_QUANTILES = 50
 
 
 class Distance(NamedTuple):
@@ -31,6 +32,29 @@ class Distance(NamedTuple):
 
     value: float
     expected: float
+
+
+class Delays(NamedTuple):
+    """How late frames are, as quantiles at the middles of equal shares.
+
+    Attributes:
+        starts_ms: D, age at a reception, (num_quantiles,) [ms].
+        ends_ms: L, age just before the next reception less the periods between, (num_quantiles,)
+            [ms]: the next frame's delay, and how late it was sent.
+    """
+
+    starts_ms: FloatArray
+    ends_ms: FloatArray
+
+    @classmethod
+    def of(cls, starts_ms: FloatArray, ends_ms: FloatArray) -> Delays:
+        """Return the quantiles of two samples."""
+        places = (np.arange(_NUM_QUANTILES) + 0.5) / _NUM_QUANTILES
+        return cls(np.quantile(starts_ms, places), np.quantile(ends_ms, places))
+
+
+PUNCTUAL = Delays(np.zeros(1), np.zeros(1))
+"""Frames that are sent on time and arrive at once."""
 
 
 def age_grid_ms(period_ms: float, longest_ms: float) -> FloatArray:
@@ -129,15 +153,22 @@ def modelled_ages(
     to_bad: float,
     to_good: float,
     *,
-    delay_ms: float = 0.0,
+    delays: Delays = PUNCTUAL,
     period_ms: float = 1.0,
 ) -> FloatArray:
-    """Return the share of time in which the model's age is at most ``ages_ms``, (num_ages,)."""
+    """Return the share of time in which the model's age is at most ``ages_ms``, (num_ages,).
+
+    From one reception to the next, n periods T later, the age runs from D to n T + L, so it is
+    above A for (n T + L - A)^+ - (D - A)^+. For D = L = 0 the mean over n is the closed form's;
+    the means over D and over L are taken over their quantiles.
+    """
     loss = to_bad / (to_bad + to_good)
-    exceedance = age_exceedance(
-        ages_ms, loss, 1.0 / to_good, delay_ms=delay_ms, period_ms=period_ms
-    )
-    return np.asarray(1.0 - exceedance)
+    cycle_ms = period_ms / (1.0 - loss)
+    since_ms = ages_ms[:, np.newaxis] - delays.ends_ms
+    above = age_exceedance(since_ms, loss, 1.0 / to_good, period_ms=period_ms)
+    above += np.maximum(-since_ms, 0.0) / cycle_ms
+    before = np.maximum(delays.starts_ms - ages_ms[:, np.newaxis], 0.0) / cycle_ms
+    return np.asarray(1.0 - above.mean(axis=1) + before.mean(axis=1))
 
 
 def _gap_law(to_bad: float, to_good: float) -> FloatArray:

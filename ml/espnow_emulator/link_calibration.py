@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from ml.errors import RadioParameterError
 from ml.espnow_emulator.holdout_check import (
+    Delays,
     Distance,
     age_distribution,
     age_grid_ms,
@@ -154,7 +156,7 @@ def calibrate_link(
         losses=losses,
         one_way=_one_way_loss(losses, gaps, is_two_way=is_two_way, rng=rng),
         latency=latency,
-        check=_check(losses, latency, held_out, is_two_way=is_two_way, rng=rng),
+        check=_check(losses, fitted, held_out, is_two_way=is_two_way, rng=rng),
         notes=tuple(_notes(losses, latency)),
     )
 
@@ -242,7 +244,7 @@ def _latency_of_parts(parts: Sequence[Latency], *, is_two_way: bool) -> Latency:
 
 def _check(
     losses: LossFit,
-    latency: Latency | None,
+    fitted: Sequence[Session],
     held_out: Sequence[Session],
     *,
     is_two_way: bool,
@@ -254,11 +256,12 @@ def _check(
     if num_frames < FEWEST_HELD_OUT:
         return None
     to_bad, to_good = losses.process
-    starts, lengths, period_ms = _held_out_ages(held_out, is_two_way=is_two_way)
-    ages_ms = age_grid_ms(period_ms, float((starts + lengths).max()))
-    delay_ms = 0.0 if latency is None else float(latency.relative_ms.mean())
-    model = modelled_ages(ages_ms, to_bad, to_good, delay_ms=delay_ms, period_ms=period_ms)
-    difference = np.abs(age_distribution(ages_ms, starts, lengths) - model)
+    cycles = _age_cycles(held_out, is_two_way=is_two_way)
+    delays = _fitted_delays(fitted, cycles, is_two_way=is_two_way)
+    longest_ms = float((cycles.start_ms + cycles.length_ms).max())
+    ages_ms = age_grid_ms(cycles.period_ms, longest_ms)
+    model = modelled_ages(ages_ms, to_bad, to_good, delays=delays, period_ms=cycles.period_ms)
+    difference = np.abs(age_distribution(ages_ms, cycles.start_ms, cycles.length_ms) - model)
     num_fitted = losses.num_frames - losses.num_lost
     age, bursts = expected_distances((to_bad, to_good), num_fitted, len(gaps), rng=rng)
     burst = burst_distance(np.bincount(gaps), to_good)
@@ -270,27 +273,50 @@ def _check(
     )
 
 
-def _held_out_ages(
-    sessions: Sequence[Session], *, is_two_way: bool
-) -> tuple[FloatArray, FloatArray, float]:
-    """Return the age at each reception, the time until the next, and the period [ms].
+class _AgeCycles(NamedTuple):
+    """From each reception to the next.
+
+    Attributes:
+        start_ms: Age at the reception, (num_cycles,) [ms].
+        length_ms: Time until the next one, (num_cycles,) [ms].
+        end_ms: Age just before the next one less the periods between, (num_cycles,) [ms].
+        period_ms: Mean time between transmissions [ms].
+    """
+
+    start_ms: FloatArray
+    length_ms: FloatArray
+    end_ms: FloatArray
+    period_ms: float
+
+
+def _age_cycles(sessions: Sequence[Session], *, is_two_way: bool) -> _AgeCycles:
+    """Return the cycles of the age.
 
     A frame's age at reception is its relative delay. One that comes after a newer one is not used.
     """
-    starts, lengths, spans, num_periods = [], [], 0.0, 0
+    starts, lengths, periods = [], [], []
     for session in sessions:
-        if len(session.sequence) < 2:
-            continue
         relative_ms, _ = relative_delays_ms(session, is_two_way=is_two_way)
         order = np.argsort(session.receive_time_ms, kind="stable")
         sequence = session.sequence[order]
-        is_newest = sequence >= np.maximum.accumulate(sequence)
-        used = order[is_newest]
+        used = order[sequence >= np.maximum.accumulate(sequence)]
         starts.append(relative_ms[used[:-1]])
         lengths.append(np.diff(session.receive_time_ms[used]))
-        spans += session.receive_time_ms[used[-1]] - session.receive_time_ms[used[0]]
-        num_periods += int(session.sequence[used[-1]] - session.sequence[used[0]])
-    return np.concatenate(starts), np.concatenate(lengths), spans / num_periods
+        periods.append(np.diff(session.sequence[used]))
+    start_ms, length_ms = np.concatenate(starts), np.concatenate(lengths)
+    num_periods = np.concatenate(periods)
+    period_ms = float(length_ms.sum() / num_periods.sum())
+    end_ms = start_ms + length_ms - num_periods * period_ms
+    return _AgeCycles(start_ms, length_ms, end_ms, period_ms)
+
+
+def _fitted_delays(fitted: Sequence[Session], held_out: _AgeCycles, *, is_two_way: bool) -> Delays:
+    """Return the delays of the part fitted, from the same unknown offset as those held out."""
+    cycles = _age_cycles(fitted, is_two_way=is_two_way)
+    offset_ms = 0.0
+    if not is_two_way:
+        offset_ms = float(held_out.start_ms.mean() - cycles.start_ms.mean())
+    return Delays.of(cycles.start_ms + offset_ms, cycles.end_ms + offset_ms)
 
 
 def _notes(losses: LossFit, latency: Latency | None) -> list[str]:

@@ -8,7 +8,11 @@ import io
 import json
 import os
 import re
+import tempfile
+from functools import cache
+from pathlib import Path
 
+import numpy as np
 from hypothesis import strategies as st
 from stable_baselines3 import PPO
 
@@ -18,6 +22,7 @@ from ml.envs.convoy_env import ConvoyEnv
 from ml.errors import RoadSenseError
 from ml.espnow_emulator import report_contents
 from ml.provenance import REPOSITORY_ROOT
+from ml.tests.reception_logs import sent_frames, write_log
 
 BASES = REPOSITORY_ROOT / "ml" / "scenarios"
 LONGEST_LINE = 1100
@@ -58,8 +63,10 @@ def kind_of(action):
     if action.choices is not None:
         return "choice"
     name = getattr(action.type, "__qualname__", "")
-    for start, kind in (("integer_in.", "number"), ("number_in.", "number"), ("path_text", "path"),
-                        ("_run_id", "name"), ("radio_fault", "fault")):  # fmt: skip
+    for start, kind in (
+        ("integer_in.", "number"), ("number_in.", "number"), ("path_text", "path"),
+        ("_run_id", "name"), ("_name_text", "title"), ("radio_fault", "fault"),
+    ):  # fmt: skip
         if name.startswith(start):
             return kind
     return None
@@ -76,6 +83,8 @@ NEVER_VALID = {
     "choice": {*TEXTS},
     "fault": {*TEXTS},
     "name": {*TEXTS} - {"nan", "inf", "true", "3.5", "0x10", "9" * 5000, "1e309"} - {"x" * 300},
+    "title": {"", " ", "a\nb", "a\0b", "\x1b[31m", "x" * 300, "x" * 5000, "/" + "y/" * 3000,
+              "\udcff", "--", "9" * 5000},
     "path": {"", " ", "a\nb", "a\0b", "\x1b[31m", "x" * 300, "x" * 5000, "/" + "y/" * 3000,
              "\udcff", "--", "9" * 5000},
 }  # fmt: skip
@@ -91,8 +100,16 @@ def make_places(folder):
     (folder / "loop").symlink_to("loop")
 
 
+@cache
+def example_log():
+    """Return a reception log that can be fitted."""
+    received = np.arange(400) % 13 > 0
+    rows = sent_frames(received, np.random.default_rng(1))
+    return write_log(Path(tempfile.mkdtemp(prefix="roadsense_log_")) / "log.csv", rows)
+
+
 def least_command(verb, folder):
-    """Return the shortest work of a verb, as flags and values; PARAMS stands without a flag."""
+    """Return the shortest work of a verb, as flags and values; PARAMS, LOG stand without a flag."""
     short = {"--n_envs": "1", "--n_steps": "16", "--total_timesteps": "16", "--dev_episodes": "0"}
     return {
         "generate": {"--output_dir": str(folder / "out"), "--train_count": "1",
@@ -101,6 +118,7 @@ def least_command(verb, folder):
         "evaluate": {"--model": "driver", "--episodes": "1"},
         "table": {"--episodes": "2"},
         "radio": {"PARAMS": "front_9m", "--output_dir": str(folder / "out")},
+        "calibrate": {"LOG": example_log(), "--output": str(folder / "fitted.json")},
     }[verb]  # fmt: skip
 
 

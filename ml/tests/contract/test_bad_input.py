@@ -92,7 +92,7 @@ def test_a_path_to_the_wrong_thing_is_used_or_refused_on_one_line(verb, flag, st
     make_places(stopped)
     before = contents(stopped)
     for value in (*PATHS, *sorted(set(TEXTS) - NEVER_VALID["path"])):
-        is_output = flag in {"--output_dir", "--output_page"}
+        is_output = flag in {"--output", "--output_dir", "--output_page"}
         if is_output and value not in {"file", "full", "loop", "loop/x", "file/below", "/"}:
             continue
 
@@ -116,6 +116,7 @@ def test_a_path_to_the_wrong_thing_is_used_or_refused_on_one_line(verb, flag, st
         (["train", "--dataset_dir", "missing"], 1),
         (["table", "--emulator_params", "/dev/zero"], 1),
         (["radio", "/dev/zero", "--output_dir", "out"], 1),
+        (["calibrate", "/dev/zero", "--output", "out.json"], 1),
     ],
 )
 def test_the_command_itself_says_one_line_and_exits_1_or_2(arguments, status, tmp_path):

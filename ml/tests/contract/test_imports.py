@@ -63,6 +63,8 @@ PACKAGES = {
     "ml.metrics": {"numpy"},
     "ml.espnow_emulator": {"numpy"},
     "ml.espnow_emulator.closed_forms": {"numpy", "scipy"},
+    "ml.espnow_emulator.distance_fit": {"numpy", "scipy"},
+    "ml.espnow_emulator.link_fit": {"numpy", "scipy"},
     "ml.espnow_emulator.report_figures": {"numpy", "matplotlib"},
     "ml.espnow_emulator.sampling_intervals": {"numpy", "scipy"},
     "ml.envs": {"numpy", "gymnasium"},

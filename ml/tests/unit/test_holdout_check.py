@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ml.espnow_emulator.holdout_check import (
+    Delays,
     age_distribution,
     age_grid_ms,
     burst_distance,
@@ -51,10 +52,26 @@ def test_a_long_log_of_a_process_has_the_ages_of_its_closed_form():
     levels = age_grid_ms(100.0, 1500.0)
 
     difference = age_distribution(levels, *ages_of(gaps)) - modelled_ages(
-        levels, 0.1, 0.5, delay_ms=4.0, period_ms=100.0
+        levels, 0.1, 0.5, delays=Delays(np.array([4.0]), np.array([4.0])), period_ms=100.0
     )
 
     assert np.abs(difference).max() < 0.005
+
+
+def test_late_frames_smear_the_age_as_in_a_log_of_them():
+    rng = np.random.default_rng(3)
+    gaps = gilbert_gaps(0.1, 0.5, 300_000, rng)
+    late_ms, sent_late_ms = rng.gamma(2.0, 4.0, len(gaps) + 1), rng.uniform(0, 20, len(gaps) + 1)
+    lengths = (gaps + 1) * 100.0 + np.diff(late_ms + sent_late_ms)
+    ends_ms = late_ms[1:] + np.diff(sent_late_ms)
+    levels = age_grid_ms(100.0, 1500.0)
+
+    shares = age_distribution(levels, late_ms[:-1], lengths)
+    delays = Delays.of(late_ms[:-1], ends_ms)
+    difference = shares - modelled_ages(levels, 0.1, 0.5, delays=delays, period_ms=100.0)
+
+    # With the mean delay alone it is .021, without the lateness at sending .010.
+    assert np.abs(difference).max() < 0.004
 
 
 def test_ages_are_compared_every_10_ms_of_a_10_hz_sender():
