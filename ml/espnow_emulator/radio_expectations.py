@@ -36,7 +36,7 @@ SIMPLE_PAYLOAD_BYTES = 90
 _NUM_SHADOWINGS = 40
 _LARGEST_LOSS = 1.0 - 1e-9
 _LONGEST_WAIT_FRAMES = 500.0
-_RARE, _MUCH = 0.003, 0.01
+_RARE, _MUCH = 0.003, 0.005
 """Shadows met in 3 of 1000 worlds, and what they may make up of the mean age."""
 _SMALLEST_RECEPTION = 0.02
 _FARTHEST_M = 20_000.0

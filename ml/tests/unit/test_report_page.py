@@ -168,6 +168,14 @@ def test_a_chosen_distance_is_that_of_the_link():
     assert "longest measured" not in text
 
 
+def test_every_measured_point_has_a_sample_beside_it():
+    _, _, record = made("in_car_long_range")
+
+    # Published: 96 % at 10 m, 88 % at 30 m.
+    measured = {row["distance_m"]: row["measured"] for row in record["rows"] if row["measured"]}
+    assert {place_m: measured[place_m] for place_m in (10.0, 30.0)} == {10.0: 0.96, 30.0: 0.88}
+
+
 def test_a_link_out_of_range_has_nothing_to_draw_of_bursts_and_ages():
     report, text, _ = made("front_9m", SamplePlan(2000, seed=1, distance_m=300.0))
 

@@ -68,6 +68,15 @@ def test_a_skewed_ratio_reaches_farther_to_the_side_of_its_tail():
     assert high - rare.value > 2.0 * (rare.value - low)
 
 
+def test_a_tail_to_the_other_side_mirrors_the_interval():
+    tops = np.array([0.0] * 99 + [50.0])
+    rare, mirrored = ratio(tops, [10.0] * 100), ratio(10.0 - tops, [10.0] * 100)
+
+    low, high = rare.interval(0.95)
+
+    assert mirrored.interval(0.95) == pytest.approx((1.0 - high, 1.0 - low))
+
+
 def test_halls_limits_are_those_of_his_transformation():
     estimate = Estimate(0.0, 1.0, 1_000_001, 1, skewness=0.3)
 
