@@ -36,6 +36,7 @@ AGREES, DIFFERS, NO_CLOSED_FORM = "agrees", "differs", "no closed form"
 _BURST_LENGTHS = (2, 3, 5, 10)
 _AGES_MS = (100.0, 200.0, 300.0, 500.0, 1000.0)
 _AGE_SHARES = (0.5, 0.95, 0.99)
+_FEW_WORLDS = 20
 _ROUNDING = 1e-6
 
 RowEstimate = Estimate | QuantileEstimate | MeanRunEstimate
@@ -207,12 +208,16 @@ def age_rows(
 def age_share(link: LinkSamples, age_ms: float) -> Estimate:
     """Return the share of time with an age above a limit; never heard counts as above.
 
-    Samples between two receptions belong together, so receptions are the trials.
+    Samples between two receptions belong together, so receptions are the trials; where few worlds
+    show such an age, their shadows may be what makes it, and worlds are the trials.
     """
     above = np.array([np.count_nonzero(ages > age_ms) for ages in link.ages_ms])
     counts = np.array([len(ages) for ages in link.ages_ms])
-    num_received = sum(map(len, link.latencies_ms))
-    return ratio(above + link.num_unheard, counts + link.num_unheard, num_trials=num_received)
+    above += link.num_unheard
+    num_trials = sum(map(len, link.latencies_ms))
+    if np.count_nonzero(above) < _FEW_WORLDS:
+        num_trials = min(num_trials, len(counts))
+    return ratio(above, counts + link.num_unheard, num_trials=num_trials)
 
 
 def _age_quantile(link: LinkSamples, share: float) -> QuantileEstimate | None:
