@@ -629,6 +629,7 @@ def advance_radio(
             _end_transmission(radio, sender, time_s, fraction)
     previous_cars[:] = cars
     known_age_s, _ = read_sensors(radio, 0, now_s, 0.0, ego_sensed)
+    quantise(values, ego_sensed)
     if known_age_s > 0.0:
         extrapolate_position(ego_sensed, known_age_s)
     write_heard(values, links, now_s, heard, age_s)

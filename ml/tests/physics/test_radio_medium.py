@@ -190,9 +190,7 @@ def test_a_board_has_room_for_one_frame_and_the_next_takes_its_place():
 # --- Collisions, in the mean -------------------------------------------------------------------
 def share_collided(num_senders, num_draws, num_periods, **changes):
     """Collided frames of the ego and background senders, over draws of their phases."""
-    parameters = physical_mode(
-        payload_bytes=250, background_senders=num_senders - 1, **changes
-    )
+    parameters = physical_mode(payload_bytes=250, background_senders=num_senders - 1, **changes)
     emulator = RadioEmulator(parameters)
     cars = cars_at((0.0, 0.0))
     num_collided, num_on_air = 0.0, 0.0
@@ -237,9 +235,7 @@ def test_frames_on_the_same_tick_collide_as_in_the_closed_form(num_senders, shar
 @pytest.mark.parametrize("num_senders", [3, 6, 10])
 def test_on_the_same_tick_those_collide_that_draw_the_same_slots(num_senders):
     emulator = RadioEmulator(
-        physical_mode(
-            payload_bytes=250, background_senders=num_senders - 1, aligned_phases=True
-        )
+        physical_mode(payload_bytes=250, background_senders=num_senders - 1, aligned_phases=True)
     )
     cars = cars_at((0.0, 0.0))
     expected = 0

@@ -263,7 +263,8 @@ def test_on_a_curve_the_car_between_is_out_of_the_way(radius_m, num_obstructing)
 
 
 @pytest.mark.parametrize(
-    ("sender", "most", "counted"), [(1, 2, 0), (2, 2, 1), (3, 2, 2), (5, 2, 2), (5, 8, 4), (5, 0, 0)]
+    ("sender", "most", "counted"),
+    [(1, 2, 0), (2, 2, 1), (3, 2, 2), (5, 2, 2), (5, 8, 4), (5, 0, 0)],
 )
 def test_at_most_so_many_cars_in_the_way_count(sender, most, counted):
     cars = cars_at(*[(10.0 * place, 0.0) for place in range(6)])
