@@ -97,7 +97,7 @@ class PhysicalRandomizationParameters:
         gps_rates_hz: One of these is gps.rate_hz; empty leaves it as it is.
     """
 
-    margin_range_db: tuple[float, float] = bounded((32.6, 44.6), 0.0, 120.0)
+    margin_range_db: tuple[float, float] = bounded((32.0, 44.0), 0.0, 120.0)
     shadowing_std_range_db: tuple[float, float] = bounded((2.0, 4.0), 0.0, 20.0)
     fading_m_range: tuple[float, float] = bounded((1.0, 3.0), 0.5, 20.0)
     floor_loss_range: tuple[float, float] = bounded((0.0, 0.10), 0.0, 1.0)
