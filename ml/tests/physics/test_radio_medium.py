@@ -320,6 +320,24 @@ def test_stations_that_do_not_sense_each_other_send_at_once():
     assert stations[:, STATION_NUM_ON_AIR].tolist() == [200.0, 200.0, 200.0]
 
 
+def test_a_background_sender_and_every_car_sense_each_other_at_any_distance():
+    parameters = physical_mode(
+        aligned_phases=True, carrier_sense_range_m=100.0, background_senders=1
+    )
+    emulator = RadioEmulator(parameters)
+    cars = cars_at((0.0, 0.0), (2000.0, 0.0), (4000.0, 0.0))
+    emulator.reset(radio_key=3, cars=cars, time_s=0.0)
+
+    emulator.advance(20.0, cars)
+
+    # The cars do not sense each other and begin at once; the background sender waits for all.
+    stations = emulator._arrays.stations[:4]
+    assert stations[:3, STATION_ACCESS_DELAY].tolist() == [0.0, 0.0, 0.0]
+    assert stations[3, STATION_ACCESS_DELAY] >= 200.0 * (1.256e-3 + 0.05e-3)
+    assert stations[:, STATION_NUM_COLLIDED].tolist() == [0.0] * 4
+    assert stations[:, STATION_NUM_ON_AIR].tolist() == [200.0] * 4
+
+
 # --- Overload ----------------------------------------------------------------------------------
 def test_an_overloaded_channel_replaces_frames_and_carries_no_more_than_its_time():
     parameters = physical_mode(payload_bytes=250, rate_mbps=0.25, background_senders=30)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
+from ml.errors import ConfigError
 from ml.espnow_emulator import RadioEmulator, RadioParameters, load_radio_parameters
 from ml.espnow_emulator.airtime import airtime_us
 from ml.espnow_emulator.episode_values import blackouts_s, drawn_values
@@ -147,6 +148,17 @@ def test_the_receivers_software_handles_one_frame_after_the_other():
     expected = np.tile([first_ms, first_ms + 20.0, first_ms + 40.0], (is_whole.sum(), 1))
     assert is_whole.sum() > 80
     np.testing.assert_allclose(np.sort(delays, axis=1)[is_whole], expected, atol=1e-6)
+
+
+def test_frames_of_background_senders_do_not_occupy_the_receivers_software():
+    parameters = physical_mode(
+        aligned_phases=True, stack_range_ms=(20.0, 20.0), background_senders=1
+    )
+
+    delays, _ = delays_ms(parameters, ring_of_cars(1, 10.0), num_steps=100, radio_key=1)
+
+    # Its frame leaves the air some 53 ms into the period, the peer's at 50 + 20 + 1.256.
+    np.testing.assert_allclose(delays, 20.0 + AIRTIME_MS + 20.0, atol=1e-6)
 
 
 # --- Relays ------------------------------------------------------------------------------------
@@ -304,6 +316,21 @@ def test_in_a_blackout_the_ego_hears_nothing_and_outside_it_everything():
         if not any(begin_s < now_s < end_s + 0.3 for begin_s, end_s in spells) and step > 200:
             assert emulator.heard[1:, HEARD_TIME_SINCE_RECEPTION].max() < 0.21
     assert num_inside >= 1000
+
+
+def test_a_blackout_is_the_egos_alone():
+    parameters = physical_mode(
+        blackouts=1, blackout_range_s=(600.0, 600.0), blackout_window_s=1.0, max_relay_hops=1
+    )
+    emulator = RadioEmulator(parameters)
+    cars = ring_of_cars(2, 20.0)
+    emulator.reset(radio_key=6, cars=cars, time_s=0.0)
+
+    emulator.advance(20.0, cars)
+
+    num_accepted = emulator._arrays.links[:, :, LINK_NUM_ACCEPTED]
+    assert num_accepted[0].max() <= 11.0  # of the first second
+    assert min(num_accepted[1, 2], num_accepted[2, 1]) >= 195.0
 
 
 def test_blackouts_begin_in_their_window_and_have_their_lengths():
@@ -521,6 +548,14 @@ def test_the_length_of_the_steps_changes_no_frame():
         coarse.advance(step * 3.0, cars)
 
     np.testing.assert_array_equal(fine.heard, coarse.heard)
+
+
+def test_more_cars_than_bits_are_refused():
+    emulator = RadioEmulator(physical_mode())
+    emulator.reset(radio_key=2, cars=cars_in_line(63), time_s=0.0)
+
+    with pytest.raises(ConfigError, match=r"1 to 63 rows in mode physical\. Got 64"):
+        emulator.reset(radio_key=2, cars=cars_in_line(64), time_s=0.0)
 
 
 def test_all_cars_may_be_anywhere_and_the_queue_holds():
