@@ -17,6 +17,7 @@ from ml.errors import ConfigError
 from ml.evaluation.arguments import BASELINES
 from ml.seeding import MAX_MASTER_SEED
 from ml.training.rollout import (
+    LEARNERS,
     check_batch_size,
     check_num_envs,
     default_num_envs,
@@ -149,6 +150,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def _add_learning_flags(parser: argparse.ArgumentParser) -> None:
     """Add what speeds the learning up or shapes its updates."""
+    parser.add_argument(
+        "--learner",
+        choices=LEARNERS,
+        default=LEARNERS[0],
+        help="What learns: fast, PPO with compiled rollouts and updates, or sb3, plain "
+        "stable-baselines3 (default: fast).",
+    )
     parser.add_argument(
         "--n_envs",
         type=integer_in(1, MAX_ENVIRONMENTS),

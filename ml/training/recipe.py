@@ -12,7 +12,13 @@ import torch
 from ml.errors import ConfigError
 from ml.provenance import REPOSITORY_ROOT
 from ml.training.arguments import DEFAULT_SUMO_CFG
-from ml.training.rollout import batch_size_for, check_batch_size, check_num_envs, rollout_steps
+from ml.training.rollout import (
+    LEARNERS,
+    batch_size_for,
+    check_batch_size,
+    check_num_envs,
+    rollout_steps,
+)
 
 GAMMA = 0.97
 """Discount: 3 s of control steps, about as long as a braking and its consequence last."""
@@ -55,6 +61,11 @@ def num_envs(args: argparse.Namespace) -> int:
     return int(getattr(args, "n_envs", None) or 1)
 
 
+def learner(args: argparse.Namespace) -> str:
+    """Return what learns; arguments without the field mean the default."""
+    return str(getattr(args, "learner", LEARNERS[0]))
+
+
 def has_development(args: argparse.Namespace) -> bool:
     """Return whether scenarios are held out to choose the best policy by."""
     return bool(getattr(args, "dev_episodes", 0))
@@ -76,6 +87,7 @@ def manifest_settings(args: argparse.Namespace, settings: Mapping[str, Any]) -> 
     return {
         **settings,
         "algorithm": "PPO",
+        "learner": learner(args),
         "peer_embed_dim": PEER_EMBED_DIM,
         "reward_is_normalised": True,
         "threads": getattr(args, "threads", 1),

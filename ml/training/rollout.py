@@ -9,6 +9,9 @@ BATCH_SIZE = 512
 """Advantages are normalised within a batch, and hazards fill 3 % of the steps: a small batch often
 holds none, and then the noise of calm driving is scaled up to the size of a hazard."""
 
+LEARNERS = ("fast", "sb3")
+"""PPO with compiled rollouts and updates, or stable-baselines3's as it is."""
+
 DEFAULT_MAX_ENVIRONMENTS = 4
 """Never the number of cores, or the same command would train another policy elsewhere."""
 

@@ -21,7 +21,7 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.utils import set_random_seed
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from ml.command_line import run_command
 from ml.envs import ENVIRONMENT_ID
@@ -46,6 +46,7 @@ from ml.training.callbacks import (
     save_model_atomically,
 )
 from ml.training.development import DevelopmentCallback, DevelopmentEpisodes, training_report
+from ml.training.learners import choose_learner, scale_rewards
 from ml.training.old_run import check_removable, remove_run
 from ml.training.vector_adapter import WorkersVecEnv
 
@@ -123,7 +124,7 @@ def train(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
         _say(f"Starting training: {args.total_timesteps} timesteps")
         _say(f"Output directory: {args.output_dir}")
         with run_folder.failures_recorded(args.output_dir):
-            model_path, num_steps = _learn(args, vector, settings, judge)
+            model_path, num_steps, learner = _learn(args, vector, settings, judge)
             report = training_report(
                 recipe.development_settings(args),
                 args.output_dir,
@@ -133,10 +134,17 @@ def train(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
             )
     run_folder.update_manifest(
         args.output_dir,
-        {"status": "trained", "finished_at": time_stamp(), "num_steps": num_steps},
+        {
+            "status": "trained",
+            "finished_at": time_stamp(),
+            "num_steps": num_steps,
+            "learner": learner,
+        },
     )
     _say(f"Model saved to: {model_path}")
-    return model_path, TrainingResult({"training_timesteps": args.total_timesteps}, report)
+    return model_path, TrainingResult(
+        {"training_timesteps": args.total_timesteps}, {**report, "learner": learner}
+    )
 
 
 def _open_environments(args: argparse.Namespace) -> VecEnv:
@@ -167,8 +175,8 @@ def _learn(
     vector: VecEnv,
     settings: Mapping[str, Any],
     judge: DevelopmentCallback | None,
-) -> tuple[str, int]:
-    """Run PPO on the environments, save the model and return its path and the steps taken."""
+) -> tuple[str, int, dict[str, Any]]:
+    """Run PPO on the environments and save it; return path, steps taken and what learned."""
     torch.set_num_threads(getattr(args, "threads", 1))
     set_random_seed(args.seed)
     folder = Path(args.output_dir)
@@ -177,13 +185,14 @@ def _learn(
         warnings.filterwarnings("ignore", message="You are trying to run PPO on the GPU")
         model = PPO(
             "MultiInputPolicy",
-            VecNormalize(vector, norm_obs=False, norm_reward=True, gamma=recipe.GAMMA),
+            scale_rewards(vector, recipe.learner(args), recipe.GAMMA),
             policy_kwargs=create_deep_set_policy_kwargs(peer_embed_dim=recipe.PEER_EMBED_DIM),
             verbose=0,
             tensorboard_log=str(folder / run_folder.TENSORBOARD_FOLDER),
             **settings,
         )
     initialise_no_intervention(actor_critic_of(model))
+    learner = choose_learner(model, recipe.learner(args))
     progress = ProgressCallback(
         folder / run_folder.PROGRESS_FILE,
         args.total_timesteps,
@@ -198,7 +207,7 @@ def _learn(
         progress.close()
     model_path = os.path.join(args.output_dir, MODEL_FILE)  # noqa: PTH118 - a str
     save_model_atomically(model, model_path)
-    return model_path, model.num_timesteps
+    return model_path, model.num_timesteps, learner
 
 
 # --- Evaluation ----------------------------------------------------------------------------------

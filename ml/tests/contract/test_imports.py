@@ -74,6 +74,7 @@ PACKAGES = {
     "ml.evaluation": {"numpy", "gymnasium", "scipy"},
     "ml.evaluation.run": {"gymnasium", "stable_baselines3"},
     "ml.training": {"numpy", "gymnasium", "rich", "torch", "stable_baselines3"},
+    "ml.training.fast_update": {"numpy", "scipy", "threadpoolctl", "torch", "stable_baselines3"},
 }
 
 
