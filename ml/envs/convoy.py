@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import radians
 
 import numpy as np
 
+from ml.envs.convoy_kernels import (
+    AT_ROUTE_END,
+    HAS_PASSED,
+    HAS_TOUCHED,
+    NO_IMPACT,
+    NUM_READING_FIELDS,
+    READING_ANGLE,
+    READING_ODOMETER,
+    READING_SLOPE,
+    READING_SPEED,
+    READING_X,
+    READING_Y,
+    update_cars,
+)
 from ml.envs.convoy_path import ConvoyPath, steepest_grade_rad, trace_path
 from ml.envs.departures import EGO_ID, Departure, SpeedProfile, read_departures
 from ml.envs.sumo_connection import ScenarioFiles, SumoConnection
 from ml.errors import ScenarioError
 from ml.types import (
     CAR_ACCELERATION,
-    CAR_HEADING,
     CAR_LENGTH,
     CAR_PATH_POSITION,
-    CAR_SLOPE,
     CAR_SPEED,
-    CAR_X,
-    CAR_Y,
     CONTROL_PERIOD_S,
     NUM_CAR_FIELDS,
     FloatArray,
 )
-from ml.units import heading_rad_from_sumo_angle_deg
 
 _POSITION_TOLERANCE_M = 0.01
 
@@ -41,6 +49,9 @@ class Convoy:
 
     Attributes:
         cars: Ground truth after the last step, shape (num_cars, NUM_CAR_FIELDS).
+        gaps_m: Bumper-to-bumper gap from each car to the one ahead, shape (num_peers,), likewise.
+        impact_speed_mps: Closing speed at which the ego touched the car ahead in the last step,
+            NO_IMPACT if it did not.
         ids: SUMO's ids in the order of the rows.
         leader_profile: The script that the frontmost car drives by, None without one.
         steepest_grade_rad: Largest slope anywhere on the road; 0 on a flat one.
@@ -51,13 +62,22 @@ class Convoy:
         self._connection = connection
         self._vehicle = connection.vehicle
         self.ids: tuple[str, ...] = ()
-        self.cars: FloatArray = np.zeros((0, NUM_CAR_FIELDS))
+        self._allocate(0)
         self.leader_profile: SpeedProfile | None = None
         self.steepest_grade_rad = 0.0
-        self._odometer_offsets_m: list[float] = []
-        self._route_ends_m: FloatArray = np.zeros(0)
         self._path = ConvoyPath({}, {}, 0.0)
         self._has_other_traffic = False
+
+    def _allocate(self, num_cars: int) -> None:
+        """Make the arrays for a number of cars."""
+        self.cars: FloatArray = np.zeros((num_cars, NUM_CAR_FIELDS))
+        self.gaps_m: FloatArray = np.zeros(max(num_cars - 1, 0))
+        self._odometer_offsets_m: FloatArray = np.zeros(num_cars)
+        self._route_ends_m: FloatArray = np.zeros(num_cars)
+        self._readings: FloatArray = np.zeros((num_cars, NUM_READING_FIELDS))
+        # Single numbers are written into a memoryview in half the time of an array.
+        self._readings_view = memoryview(self._readings.reshape(-1))  # type: ignore[arg-type]
+        self._findings, self.impact_speed_mps = 0, NO_IMPACT
 
     @property
     def num_peers(self) -> int:
@@ -112,12 +132,12 @@ class Convoy:
             raise ScenarioError(
                 f"{files.sumocfg}: {EGO_ID} must be the rearmost car. Got {self.ids[0]} behind it."
             )
-        self.cars = np.zeros((len(ids), NUM_CAR_FIELDS))
+        self._allocate(len(ids))
         self.cars[:, CAR_LENGTH] = [vehicle.getLength(car_id) for car_id in self.ids]
-        self._odometer_offsets_m = [
+        self._odometer_offsets_m[:] = [
             positions[car_id] - vehicle.getDistance(car_id) for car_id in self.ids
         ]
-        self._route_ends_m = np.array([self._route_end_m(car_id) for car_id in self.ids])
+        self._route_ends_m[:] = [self._route_end_m(car_id) for car_id in self.ids]
         for car_id in self.ids:
             vehicle.setLaneChangeMode(car_id, 0)
         vehicle.setSpeedMode(EGO_ID, SPEED_MODE_EGO)
@@ -158,19 +178,13 @@ class Convoy:
                     f"{files.sumocfg}: {departure.car_id} must start at {wanted_m} m. "
                     f"SUMO put it at {actual_m:.2f} m."
                 )
-        gaps = self.gaps_m()
-        if gaps.size and gaps.min() <= 0.0:
+        gaps = self.gaps_m
+        if self.has_touched:
             rank = int(gaps.argmin())
             raise ScenarioError(
                 f"{files.sumocfg}: {self.ids[rank]} and {self.ids[rank + 1]} overlap at the start "
                 f"(gap {gaps[rank]:.2f} m). Put more distance between them."
             )
-
-    def gaps_m(self) -> FloatArray:
-        """Return the bumper-to-bumper gap from each car to the one ahead, shape (num_peers,)."""
-        positions = self.cars[:, CAR_PATH_POSITION]
-        gaps: FloatArray = positions[1:] - self.cars[1:, CAR_LENGTH] - positions[:-1]
-        return gaps
 
     def place_ego(self, gap_m: float) -> None:
         """Move the ego so that ``gap_m`` lies before it, as far as its route reaches back."""
@@ -192,35 +206,43 @@ class Convoy:
 
     def read(self) -> None:
         """Read the state of every car into ``cars``."""
-        vehicle, cars = self._vehicle, self.cars
-        speeds_before = cars[:, CAR_SPEED].copy()
-        for rank, car_id in enumerate(self.ids):
-            row = cars[rank]
-            row[CAR_X], row[CAR_Y] = vehicle.getPosition(car_id)
-            row[CAR_SPEED] = vehicle.getSpeed(car_id)
-            row[CAR_HEADING] = heading_rad_from_sumo_angle_deg(vehicle.getAngle(car_id))
-            row[CAR_PATH_POSITION] = self._odometer_offsets_m[rank] + vehicle.getDistance(car_id)
-            if self.steepest_grade_rad > 0.0:
-                row[CAR_SLOPE] = radians(vehicle.getSlope(car_id))
-        cars[:, CAR_ACCELERATION] = (cars[:, CAR_SPEED] - speeds_before) / CONTROL_PERIOD_S
+        vehicle, readings = self._vehicle, self._readings_view
+        has_slopes = self.steepest_grade_rad > 0.0
+        first = 0
+        for car_id in self.ids:
+            readings[first + READING_X], readings[first + READING_Y] = vehicle.getPosition(car_id)
+            readings[first + READING_SPEED] = vehicle.getSpeed(car_id)
+            readings[first + READING_ANGLE] = vehicle.getAngle(car_id)
+            readings[first + READING_ODOMETER] = vehicle.getDistance(car_id)
+            if has_slopes:
+                readings[first + READING_SLOPE] = vehicle.getSlope(car_id)
+            first += NUM_READING_FIELDS
+        self._findings, self.impact_speed_mps = update_cars(
+            self._readings, self._odometer_offsets_m, self._route_ends_m, CONTROL_PERIOD_S,
+            self.cars, self.gaps_m,
+        )  # fmt: skip
 
+    @property
     def is_in_order(self) -> bool:
-        """Return whether no car has passed another's front bumper."""
-        positions = self.cars[:, CAR_PATH_POSITION]
-        return bool((positions[1:] > positions[:-1]).all())
+        """Whether no car has passed another's front bumper."""
+        return not self._findings & HAS_PASSED
 
+    @property
+    def has_touched(self) -> bool:
+        """Whether two cars overlap."""
+        return bool(self._findings & HAS_TOUCHED)
+
+    @property
     def is_at_route_end(self) -> bool:
-        """Return whether a car is about to leave the road."""
-        return bool((self.cars[:, CAR_PATH_POSITION] > self._route_ends_m).any())
+        """Whether a car is about to leave the road."""
+        return bool(self._findings & AT_ROUTE_END)
 
     def has_foreign_vehicle(self) -> bool:
         """Return whether a vehicle outside the convoy is between its cars or touches the ego."""
         if not self._has_other_traffic:
             return False
         connection, starts = self._connection, self._path.lane_starts_m
-        if EGO_ID in connection.colliding_ids() and not (
-            self.num_peers and self.gaps_m()[0] <= 0.0
-        ):
+        if EGO_ID in connection.colliding_ids() and not (self.num_peers and self.gaps_m[0] <= 0.0):
             return True
         rear_m, front_m = self.cars[0, CAR_PATH_POSITION], self.cars[-1, CAR_PATH_POSITION]
         for vehicle_id in set(connection.vehicle_ids()).difference(self.ids):

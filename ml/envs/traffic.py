@@ -24,6 +24,7 @@ from ml.envs.control_kernels import (
     plan_speeds,
 )
 from ml.envs.convoy import SPEED_MODE_EGO, Convoy
+from ml.envs.convoy_kernels import NO_IMPACT
 from ml.envs.departures import EGO_ID
 from ml.envs.driver_kernels import (
     DRIVER_DESIRED_SPEED,
@@ -64,6 +65,9 @@ class StepEvents:
 
     impact_speed_mps: float | None
     peer_contacts: tuple[tuple[int, int], ...]
+
+
+NO_EVENTS = StepEvents(None, ())
 
 
 class Traffic:
@@ -116,7 +120,6 @@ class Traffic:
             convoy.place_ego(STANDSTILL_GAP_M + conditions.time_gap_s * ego_speed)
         self._num_steps = 0
         self._begin_peers(peers)
-        self._gaps_m = convoy.gaps_m()
 
     def _begin_peers(self, peers: np.random.Generator) -> None:
         """Give the peers behind the leader the delayed driver where that is asked for."""
@@ -160,7 +163,7 @@ class Traffic:
     @property
     def lead_gap_m(self) -> float:
         """Bumper-to-bumper gap from the ego to the car ahead."""
-        return float(self._gaps_m[0])
+        return float(self.convoy.gaps_m[0])
 
     def advance(self, time_s: float, demand_mps2: float, age_s: FloatArray) -> StepEvents:
         """Move every car by one control period.
@@ -187,9 +190,8 @@ class Traffic:
         for rank, speed_mps in enumerate(control[:, CONTROL_NEXT_SPEED].tolist()):
             if speed_mps == speed_mps:  # not NaN  # noqa: PLR0124
                 convoy.command_speed(rank, speed_mps)
-        closing_before_mps = self._ego_closing_mps()
         convoy.step()
-        return self._settle(closing_before_mps)
+        return self._settle()
 
     def end_reason(self, events: StepEvents, *, is_last_step: bool) -> str | None:
         """Return why the episode ends with this step, None if it goes on.
@@ -204,7 +206,7 @@ class Traffic:
             return "other_traffic"
         if is_last_step:
             return "max_steps"
-        return "route_end" if self.convoy.is_at_route_end() else None
+        return "route_end" if self.convoy.is_at_route_end else None
 
     def _share_ego_with_sumo(self, demand_mps2: float) -> None:
         """Let SUMO drive the ego while the policy demands nothing, the actuator otherwise."""
@@ -217,11 +219,6 @@ class Traffic:
         elif demand_mps2 <= 0.0 and row[CONTROL_MODE] == MODE_UNDRIVEN:
             row[CONTROL_MODE] = MODE_SUMO
             self.convoy.hand_back(0)
-
-    def _ego_closing_mps(self) -> float:
-        """Return how fast the ego closes on the car ahead."""
-        cars = self.convoy.cars
-        return float(cars[0, CAR_SPEED] - cars[1, CAR_SPEED]) if cars.shape[0] > 1 else 0.0
 
     def _run_hazard(self, time_s: float, age_s: FloatArray) -> None:
         """Start, hold or release the source's braking."""
@@ -256,7 +253,7 @@ class Traffic:
             outcome.failure = "the source had been in a collision before the onset"
             return
         outcome.is_started = True
-        outcome.headway_at_onset_s = float(self._gaps_m[0] / max(cars[0, CAR_SPEED], 0.1))
+        outcome.headway_at_onset_s = float(self.convoy.gaps_m[0] / max(cars[0, CAR_SPEED], 0.1))
         outcome.age_at_onset_s = age_s if age_s < NEVER_HEARD_S else None
         self._source_deceleration_mps2 = self.convoy.deceleration_mps2(rank)
         self.convoy.set_deceleration(
@@ -280,30 +277,24 @@ class Traffic:
             self.convoy.hand_back(rank)
         self.convoy.cars[rank, CAR_BRAKE_TARGET] = 0.0
 
-    def _settle(self, closing_before_mps: float) -> StepEvents:
+    def _settle(self) -> StepEvents:
         """Find contacts after a step and make peers that touch one."""
         convoy = self.convoy
-        if not convoy.is_in_order():
+        if not convoy.is_in_order:
             raise SimulatorError(
                 "the convoy's cars must keep their order. One has passed another: "
                 f"{dict(zip(convoy.ids, convoy.cars[:, CAR_SPEED].round(2).tolist(), strict=True))}"
             )
-        gaps_before, gaps = self._gaps_m, convoy.gaps_m()
-        self._gaps_m = gaps
-        if not gaps.size or gaps.min() > 0.0:
-            return StepEvents(None, ())
-        impact_mps = None
-        if gaps[0] <= 0.0:
-            share = gaps_before[0] / max(gaps_before[0] - gaps[0], 1e-9)
-            closing_mps = self._ego_closing_mps()
-            impact_mps = closing_before_mps + (closing_mps - closing_before_mps) * share
-            impact_mps = max(0.0, float(impact_mps))
-        touching = [int(rank) for rank in np.flatnonzero(gaps <= 0.0) if rank > 0]
+        if not convoy.has_touched:
+            return NO_EVENTS
+        impact_mps = convoy.impact_speed_mps
+        touching = [int(rank) for rank in np.flatnonzero(convoy.gaps_m <= 0.0) if rank > 0]
         new = [rank for rank in touching if rank not in self._contacts]
         for rank in new:
             self._contacts.add(rank)
             self._join(rank)
-        return StepEvents(impact_mps, tuple((rank, rank + 1) for rank in new))
+        contacts = tuple((rank, rank + 1) for rank in new)
+        return StepEvents(None if impact_mps == NO_IMPACT else impact_mps, contacts)
 
     def _join(self, rank: int) -> None:
         """Make the cars around a contact one: they share their momentum and go on braking."""

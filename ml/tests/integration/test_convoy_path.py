@@ -103,7 +103,7 @@ def test_gaps_are_the_arcs_along_the_centre_line(bases, make_env, base, toleranc
 
     largest_m, driven_m = 0.0, 0.0
     for _ in steps_of(env, 500, headway_s=1.5):
-        error_m = env._traffic.convoy.gaps_m() - line.gaps_m(env.cars)
+        error_m = env._traffic.convoy.gaps_m - line.gaps_m(env.cars)
         largest_m = max(largest_m, float(np.abs(error_m).max()))
         driven_m = max(driven_m, float(env.cars[-1, CAR_PATH_POSITION]))
 
