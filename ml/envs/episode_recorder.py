@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ml.envs.hazards import CALM
+from ml.envs.trace_kernels import write_trace_row
 from ml.envs.traffic import Traffic
 from ml.metrics.episode import alarm_counts, comfort_metrics, safety_metrics
 from ml.types import (
-    CAR_ACCELERATION,
     CAR_PATH_POSITION,
-    CAR_SPEED,
     CONTROL_PERIOD_S,
     NUM_TRACE_FIELDS,
     FloatArray,
@@ -53,23 +51,11 @@ class EpisodeRecorder:
             oracle_mps2: What full knowledge would have demanded at the decision.
             reward: The step's reward.
         """
-        cars = traffic.convoy.cars
-        gap_m, lead_speed_mps, lead_acceleration_mps2 = math.inf, 0.0, 0.0
-        if cars.shape[0] > 1:
-            gap_m = traffic.lead_gap_m
-            lead_speed_mps, lead_acceleration_mps2 = cars[1, CAR_SPEED], cars[1, CAR_ACCELERATION]
-        self._trace[self.num_steps] = (
-            (self.num_steps + 1) * CONTROL_PERIOD_S,
-            cars[0, CAR_SPEED],
-            cars[0, CAR_ACCELERATION],
-            gap_m,
-            lead_speed_mps,
-            lead_acceleration_mps2,
-            demand_mps2,
-            traffic.ego_driver_command_mps2,
-            oracle_mps2,
-            cars[0, CAR_PATH_POSITION] - self._start_position_m,
-        )
+        step, convoy = self.num_steps, traffic.convoy
+        write_trace_row(
+            self._trace, step, (step + 1) * CONTROL_PERIOD_S, convoy.cars, convoy.gaps_m,
+            demand_mps2, traffic.ego_driver_command_mps2, oracle_mps2, self._start_position_m,
+        )  # fmt: skip
         self.num_steps += 1
         self._return += reward
 

@@ -123,8 +123,8 @@ class Observer:
         """Allocate the history; ``reset`` fills it."""
         self._history: FloatArray = np.zeros((NUM_HISTORY_STEPS, 2))
         self._slot_order: IntArray = np.arange(MAX_PEERS)
-        self._ego_low, self._ego_high = _bounds(EGO_FEATURES)
-        self._peer_low, self._peer_high = _bounds(PEER_FEATURES)
+        self._ego_bounds = np.stack(_bounds(EGO_FEATURES))
+        self._peer_bounds = np.stack(_bounds(PEER_FEATURES))
 
     def reset(self, ego_sensed: FloatArray, slots: np.random.Generator) -> None:
         """Start an episode: a new order of the slots, and a history of the present state."""
@@ -137,7 +137,7 @@ class Observer:
         push_history(self._history, ego_sensed)
 
     def observation(self, ego_sensed: FloatArray, heard: FloatArray) -> dict[str, Float32Array]:
-        """Return the observation: `ego`, `peers` and `peer_mask`, clipped to the space.
+        """Return the observation, in new arrays: `ego`, `peers` and `peer_mask`, within the space.
 
         Args:
             ego_sensed: The ego's own sensors, shape (NUM_SENSED_FIELDS,).
@@ -148,8 +148,6 @@ class Observer:
         mask = np.empty(MAX_PEERS, dtype=np.float32)
         observe(
             ego_sensed, heard, self._history, self._slot_order,
-            ego, peers, mask,
+            self._ego_bounds, self._peer_bounds, ego, peers, mask,
         )  # fmt: skip
-        np.clip(ego, self._ego_low, self._ego_high, out=ego)
-        np.clip(peers, self._peer_low, self._peer_high, out=peers)
         return {"ego": ego, "peers": peers, "peer_mask": mask}

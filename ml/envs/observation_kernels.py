@@ -111,16 +111,28 @@ def push_history(history: FloatArray, ego_sensed: FloatArray) -> None:
 
 
 @kernel
+def _clip(values: Float32Array, bounds: Float32Array) -> None:
+    """Move each value into its bounds, shape (2, num_values)."""
+    for index in range(values.shape[0]):
+        if values[index] < bounds[0, index]:
+            values[index] = bounds[0, index]
+        elif values[index] > bounds[1, index]:
+            values[index] = bounds[1, index]
+
+
+@kernel
 def observe(
     ego_sensed: FloatArray,
     heard: FloatArray,
     history: FloatArray,
     slot_order: IntArray,
+    ego_bounds: Float32Array,
+    peer_bounds: Float32Array,
     ego_out: Float32Array,
     peers_out: Float32Array,
     mask_out: Float32Array,
 ) -> None:
-    """Write the observation, unclipped, into the three output arrays.
+    """Write the observation, clipped to its bounds, into the three output arrays.
 
     Args:
         ego_sensed: The ego's own sensors, shape (NUM_SENSED_FIELDS,).
@@ -128,6 +140,8 @@ def observe(
         history: See :func:`push_history`.
         slot_order: A permutation of the slots, shape (MAX_PEERS,): the k-th peer goes to slot
             ``slot_order[k]``.
+        ego_bounds: Lowest and highest value of each feature, shape (2, NUM_EGO_FEATURES).
+        peer_bounds: Shape (2, NUM_PEER_FEATURES); 0 lies within each feature's.
         ego_out: Shape (NUM_EGO_FEATURES,).
         peers_out: Shape (MAX_PEERS, NUM_PEER_FEATURES); zeros where the mask is 0.
         mask_out: Shape (MAX_PEERS,).
@@ -151,7 +165,9 @@ def observe(
         out[7] = row[HEARD_STATE_AGE]
         out[8] = row[HEARD_SEQUENCE_GAP]
         out[9] = row[HEARD_HOP_COUNT]
+        _clip(out, peer_bounds)
     for sample in range(NUM_HISTORY_SAMPLES):
         ego_out[sample] = history[sample * HISTORY_STRIDE, 0]
         ego_out[NUM_HISTORY_SAMPLES + sample] = history[sample * HISTORY_STRIDE, 1]
     ego_out[2 * NUM_HISTORY_SAMPLES] = num_shown
+    _clip(ego_out, ego_bounds)

@@ -74,9 +74,8 @@ class RewardFunction:
             impact_speed_mps: Closing speed at contact in this step, None without contact.
         """
         impact = -1.0 if impact_speed_mps is None else impact_speed_mps
-        write_reward_terms(
+        reward = write_reward_terms(
             cars, previous_acceleration_mps2, driver_command_mps2, free_speed_mps, impact,
-            CONTROL_PERIOD_S, self._terms,
+            CONTROL_PERIOD_S, self._weights, self._terms,
         )  # fmt: skip
-        weighted = (self._weights * self._terms).tolist()
-        return sum(weighted), dict(zip(self.names, weighted, strict=True))
+        return reward, dict(zip(self.names, self._terms.tolist(), strict=True))

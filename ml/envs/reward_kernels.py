@@ -31,9 +31,10 @@ def write_reward_terms(
     free_speed_mps: float,
     impact_speed_mps: float,
     duration_s: float,
+    weights: FloatArray,
     terms: FloatArray,
-) -> None:
-    """Write the unweighted terms of one step, each >= 0 and 0 when nothing is wrong.
+) -> float:
+    """Write the weighted terms of one step and return their sum; unweighted, each is >= 0.
 
     Args:
         cars: Ground truth after the step, shape (num_cars, NUM_CAR_FIELDS).
@@ -42,6 +43,7 @@ def write_reward_terms(
         free_speed_mps: The speed to keep where no car is ahead.
         impact_speed_mps: Closing speed at contact in this step, negative if there was none.
         duration_s: Length of the step.
+        weights: Shape (NUM_TERMS,).
         terms: Shape (NUM_TERMS,); overwritten.
     """
     speed = cars[0, CAR_SPEED]
@@ -62,3 +64,8 @@ def write_reward_terms(
     ratio = min(jerk / JERK_SCALE_MPS3, _LARGEST_JERK_RATIO)
     terms[TERM_JERK] = ratio * ratio
     terms[TERM_LOST_SPEED] = max(0.0, reference_speed - speed) / LOST_SPEED_SCALE_MPS
+    reward = 0.0
+    for term in range(NUM_TERMS):
+        terms[term] *= weights[term]
+        reward += terms[term]
+    return reward
