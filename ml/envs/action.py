@@ -26,8 +26,8 @@ def demand_from_action(action: np.ndarray) -> float:
     Raises:
         ConfigError: The action is no finite number, or more than one.
     """
-    values = np.asarray(action, dtype=np.float64)
-    value = values.item() if values.size == 1 else math.nan
+    values = action if isinstance(action, np.ndarray) else np.asarray(action, dtype=np.float64)
+    value = float(values.item()) if values.size == 1 else math.nan
     if not math.isfinite(value):
         raise ConfigError(f"action must be one finite number of shape (1,). Got {action!r}.")
     return MAX_DEMAND_MPS2 * min(1.0, max(0.0, value))

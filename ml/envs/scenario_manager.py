@@ -89,7 +89,7 @@ class ScenarioManager:
         self.is_development_disjoint = not set(self._splits[TRAIN]) & set(development)
         self._mode = self._checked_mode(mode)
         self._next_index = 0
-        self._verified: set[str] = set()
+        self._verified: dict[str, Path] = {}
 
     @property
     def _path(self) -> Path:
@@ -166,11 +166,11 @@ class ScenarioManager:
             ScenarioError: The id is unknown, the file is missing or leaves the dataset's folder,
                 or the content is not what was recorded.
         """
-        sumocfg = self._locate(scenario_id)
         if scenario_id not in self._verified:
+            sumocfg = self._locate(scenario_id)
             self._verify(scenario_id, sumocfg)
-            self._verified.add(scenario_id)
-        return sumocfg
+            self._verified[scenario_id] = sumocfg
+        return self._verified[scenario_id]
 
     def set_train_mode(self) -> None:
         """Draw at random from the training split, starting with draw 0."""

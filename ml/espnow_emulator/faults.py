@@ -304,6 +304,8 @@ def fault_rows(faults: Sequence[RadioFault], num_cars: int) -> FloatArray:
         ConfigError: A moment or a car depends on a hazard, or more than LARGEST_NUM_ATTACKS faults
             add frames of one car.
     """
+    if not faults:
+        return np.zeros((0, NUM_FAULT_FIELDS))
     check_num_attacks(faults)
     rows = []
     for fault in faults:
