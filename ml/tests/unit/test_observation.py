@@ -178,3 +178,16 @@ def test_the_ego_knows_how_many_it_hears():
 def test_the_tables_have_one_row_per_number():
     assert len(EGO_FEATURES) == NUM_EGO_FEATURES
     assert len(PEER_FEATURES) == NUM_PEER_FEATURES
+
+
+def test_an_observation_is_not_overwritten_by_the_next_one():
+    observer = Observer()
+    observer.reset(make_ego(), np.random.default_rng(0))
+    first = observer.observation(make_ego(), make_heard((30.0, 0.0, 20.0, 0.0, 0.0, 0.1)))
+    kept = {name: values.copy() for name, values in first.items()}
+
+    observer.record(make_ego(speed=3.0))
+    second = observer.observation(make_ego(speed=3.0), make_heard((9.0, 1.0, 5.0, 0.0, 0.0, 0.3)))
+
+    assert not any(np.shares_memory(first[name], second[name]) for name in first)
+    assert all(np.array_equal(first[name], kept[name]) for name in first)
