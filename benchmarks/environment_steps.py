@@ -1,28 +1,42 @@
-"""Steps per second of the environment, resets included: `make bench`.
+"""Steps per second of the environment beside those of SUMO alone.
 
-Prints a table over the number of peers and one JSON line with commit, processor and versions. A
-figure is the median of several rounds, the rounds of all sizes interleaved.
+For each number of peers: the environment with radio, hazards and reward, resets included; the same
+behind ``gym.make``, which adds Gymnasium's wrappers; and the bare simulator, which steps, commands
+the ego's speed and reads of each car what the environment reads. Time is that of one processor
+core, so that other work on the machine counts as little as possible.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
+import gymnasium as gym
+import libsumo
+from measurement import (
+    interleaved,
+    make_dataset,
+    open_env,
+    print_record,
+    print_table,
+    run_episode,
+    scenario_files,
+    training_scenarios,
+)
 
 from ml.command_line import OneLineArgumentParser, integer_in, run_command
-from ml.envs.convoy_env import ConvoyEnv
-from ml.provenance import git_state, processor_name, software_versions
-from ml.scripts.gen_scenarios import main as generate
+from ml.envs import ENVIRONMENT_ID
+from ml.envs.sumo_connection import SIMULATION_OPTIONS, ScenarioFiles
 
-NUM_PEERS = (0, 1, 2, 5, 8)
-NO_DEMAND = np.array([-1.0], dtype=np.float32)
+NUM_PEERS = (0, 1, 2, 4, 5, 8)
+MAIN_NUM_PEERS = 5
+NUM_BARE_STEPS = 300
+COMMANDED_MPS = 15.0
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,56 +49,104 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def steps_per_second(env: ConvoyEnv, scenario_id: str, num_episodes: int) -> float:
-    """Return the rate over whole episodes of one scenario, resets included."""
-    num_steps = 0
-    start_s = time.perf_counter()
+def environment_rate(dataset: Path, scenario_id: str, num_episodes: int) -> float:
+    """Return steps per second of processor time over whole episodes, resets included."""
+    env = open_env(dataset)
+    run_episode(env, scenario_id)  # starts SUMO
+    start_s = time.process_time()
+    num_steps = sum(run_episode(env, scenario_id) for _ in range(num_episodes))
+    elapsed_s = time.process_time() - start_s
+    env.close()
+    return num_steps / elapsed_s
+
+
+def wrapped_rate(dataset: Path, scenario_id: str, num_episodes: int) -> float:
+    """Return the same with the environment made by ``gym.make``."""
+    env = gym.make(ENVIRONMENT_ID, dataset_dir=dataset, scenario_seed=1)
+    run_episode(env, scenario_id)
+    start_s = time.process_time()
+    num_steps = sum(run_episode(env, scenario_id) for _ in range(num_episodes))
+    elapsed_s = time.process_time() - start_s
+    env.close()
+    return num_steps / elapsed_s
+
+
+def bare_rate(files: ScenarioFiles, num_episodes: int) -> float:
+    """Return steps per second of processor time of SUMO alone with command and reads, no resets."""
+    libsumo.start(["sumo", *files.options(), *SIMULATION_OPTIONS])
+    elapsed_s = 0.0
     for _ in range(num_episodes):
-        env.reset(options={"scenario_id": scenario_id})
-        is_over = False
-        while not is_over:
-            _, _, terminated, truncated, _ = env.step(NO_DEMAND)
-            is_over = terminated or truncated
-            num_steps += 1
-    return num_steps / (time.perf_counter() - start_s)
+        libsumo.load([*files.options(), *SIMULATION_OPTIONS])
+        libsumo.simulationStep()
+        elapsed_s += _bare_steps_s()
+    libsumo.close()
+    return num_episodes * NUM_BARE_STEPS / elapsed_s
+
+
+def _bare_steps_s() -> float:
+    """Return the processor time of the steps of one bare episode [s]."""
+    vehicle = libsumo.vehicle
+    cars = vehicle.getIDList()
+    start_s = time.process_time()
+    for _ in range(NUM_BARE_STEPS):
+        vehicle.setSpeed("V001", COMMANDED_MPS)
+        libsumo.simulationStep()
+        for car in cars:
+            vehicle.getPosition(car)
+            vehicle.getSpeed(car)
+            vehicle.getAngle(car)
+            vehicle.getDistance(car)
+    return time.process_time() - start_s
+
+
+def measures_of(dataset: Path, num_episodes: int) -> dict[str, Callable[[], float]]:
+    """Return what is measured, by name."""
+    by_size = {num_peers: name for name, num_peers in training_scenarios(dataset).items()}
+    measures: dict[str, Callable[[], float]] = {}
+    for num_peers in NUM_PEERS:
+        name = by_size[num_peers]
+        measures[f"environment, {num_peers} peers"] = lambda name=name: environment_rate(
+            dataset, name, num_episodes
+        )
+        measures[f"bare libsumo, {num_peers} peers"] = lambda name=name: bare_rate(
+            scenario_files(dataset, name), num_episodes
+        )
+    name = by_size[MAIN_NUM_PEERS]
+    measures[f"through gym.make, {MAIN_NUM_PEERS} peers"] = lambda: wrapped_rate(
+        dataset, name, num_episodes
+    )
+    return measures
 
 
 def main() -> None:
     """Measure, print the table and the JSON line."""
     args = parse_args()
-    rates: dict[int, list[float]] = {num_peers: [] for num_peers in NUM_PEERS}
     with tempfile.TemporaryDirectory() as folder:
-        dataset = Path(folder) / "dataset"
-        generate(["--output_dir", str(dataset), "--seed", "1", "--train_count", "9",
-                  "--eval_count", "1", "--quiet"])  # fmt: skip
-        scenarios = json.loads((dataset / "manifest.json").read_text(encoding="utf-8"))["scenarios"]
-        by_size = {
-            entry["draws"]["num_peers"]: name
-            for name, entry in scenarios.items()
-            if name.startswith("train")
-        }
-        env = ConvoyEnv(dataset_dir=dataset, scenario_seed=1)
-        for num_peers in NUM_PEERS:
-            steps_per_second(env, by_size[num_peers], 1)  # compiles the kernels
-        for _ in range(args.rounds):
-            for num_peers in NUM_PEERS:
-                rate = steps_per_second(env, by_size[num_peers], args.episodes)
-                rates[num_peers].append(rate)
-        env.close()
-    sys.stdout.write("peers  steps/s (median)  min      max\n")
-    for num_peers, values in rates.items():
-        median = statistics.median(values)
-        sys.stdout.write(
-            f"{num_peers:5}  {median:16,.0f}  {min(values):7,.0f}  {max(values):7,.0f}\n"
+        dataset = make_dataset(Path(folder) / "dataset", num_scenarios=9)
+        rates = interleaved(measures_of(dataset, args.episodes), args.rounds)
+    print_table("steps/s of processor time", rates)
+    shares = {
+        num_peers: statistics.median(
+            environment / bare
+            for environment, bare in zip(
+                rates[f"environment, {num_peers} peers"],
+                rates[f"bare libsumo, {num_peers} peers"],
+                strict=True,
+            )
         )
-    record = {
-        "benchmark": "environment_steps",
-        "steps_per_s": {str(n): [round(v) for v in values] for n, values in rates.items()},
-        "git": git_state(),
-        "processor": processor_name(),
-        "versions": software_versions(),
+        for num_peers in NUM_PEERS
     }
-    sys.stdout.write(json.dumps(record) + "\n")
+    for num_peers, share in shares.items():
+        sys.stdout.write(f"{num_peers} peers: 1/{1.0 / share:.1f} of the bare rate\n")
+    print_record(
+        "environment_steps",
+        {
+            "steps_per_processor_s": {
+                name: [round(value) for value in values] for name, values in rates.items()
+            },
+            "share_of_bare_rate": {str(n): round(share, 4) for n, share in shares.items()},
+        },
+    )
 
 
 if __name__ == "__main__":
