@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,6 +14,7 @@ import numpy as np
 
 from ml.envs.sumo_connection import ScenarioFiles
 from ml.errors import ScenarioError
+from ml.types import FloatArray
 from ml.xml_files import read_xml
 
 EGO_ID = "V001"
@@ -42,7 +43,12 @@ class SpeedProfile:
         >>> SpeedProfile((0.0, 10.0, 20.0), (12.0, 12.0, 0.0)).speed_mps(15.0)
         6.0
         """
-        return float(np.interp(time_s, self.times_s, self.speeds_mps))
+        return float(np.interp(time_s, *self._points))
+
+    @cached_property
+    def _points(self) -> tuple[FloatArray, FloatArray]:
+        """The times and the speeds as arrays, which need not be made at every step."""
+        return np.array(self.times_s), np.array(self.speeds_mps)
 
 
 @dataclass(frozen=True)
