@@ -206,17 +206,18 @@ class Convoy:
 
     def read(self) -> None:
         """Read the state of every car into ``cars``."""
-        vehicle, readings = self._vehicle, self._readings_view
-        has_slopes = self.steepest_grade_rad > 0.0
+        readings, vehicle = self._readings_view, self._vehicle
+        position_of, speed_of = vehicle.getPosition, vehicle.getSpeed
+        angle_of, odometer_of = vehicle.getAngle, vehicle.getDistance
         first = 0
         for car_id in self.ids:
-            readings[first + READING_X], readings[first + READING_Y] = vehicle.getPosition(car_id)
-            readings[first + READING_SPEED] = vehicle.getSpeed(car_id)
-            readings[first + READING_ANGLE] = vehicle.getAngle(car_id)
-            readings[first + READING_ODOMETER] = vehicle.getDistance(car_id)
-            if has_slopes:
-                readings[first + READING_SLOPE] = vehicle.getSlope(car_id)
+            readings[first + READING_X], readings[first + READING_Y] = position_of(car_id)
+            readings[first + READING_SPEED] = speed_of(car_id)
+            readings[first + READING_ANGLE] = angle_of(car_id)
+            readings[first + READING_ODOMETER] = odometer_of(car_id)
             first += NUM_READING_FIELDS
+        if self.steepest_grade_rad > 0.0:
+            self._readings[:, READING_SLOPE] = [vehicle.getSlope(car_id) for car_id in self.ids]
         self._findings, self.impact_speed_mps = update_cars(
             self._readings, self._odometer_offsets_m, self._route_ends_m, CONTROL_PERIOD_S,
             self.cars, self.gaps_m,
