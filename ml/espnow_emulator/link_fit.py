@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import bdtr, betaincinv, ndtri, stdtrit
+from scipy.special import bdtr, ndtri, stdtrit
 
+from ml.espnow_emulator.sampling_intervals import clopper_pearson
 from ml.types import FloatArray, IntArray
 
 CONFIDENCE = 0.95
@@ -109,12 +110,7 @@ def proportion(successes: float, trials: float) -> Estimate:
     >>> [round(limit, 4) for limit in proportion(0, 10)]
     [0.0, 0.0, 0.3085]
     """
-    low, high = 0.0, 1.0
-    if successes > 0.0:
-        low = float(betaincinv(successes, trials - successes + 1.0, _TAIL))
-    if successes < trials:
-        high = float(betaincinv(successes + 1.0, trials - successes, 1.0 - _TAIL))
-    return Estimate(successes / trials, low, high)
+    return Estimate(successes / trials, *clopper_pearson(successes, trials, CONFIDENCE))
 
 
 def fit_losses(gaps: IntArray, *, assumed_burst: float) -> LossFit:
