@@ -32,7 +32,7 @@ from ml.types import (
 
 
 def update(readings, *, speeds_before_mps, gaps_before_m=(), route_end_m=1000.0, length_m=4.0):
-    """Update cars of one length at odometer offset 100 m; return cars, gaps and findings."""
+    """Update cars that started at 100 m; return cars, gaps, findings and impact speed."""
     num_cars = len(readings)
     cars = np.zeros((num_cars, NUM_CAR_FIELDS))
     cars[:, CAR_LENGTH] = length_m
@@ -64,12 +64,15 @@ def test_a_car_alone_is_where_and_as_fast_as_sumo_says():
 
 
 def test_a_gap_is_from_bumper_to_bumper():
-    # 30 - 4 - 10
+    # 30 - 6 - 10: the length of the car ahead counts.
     _, gaps_m, findings, impact_mps = update(
-        [at(10.0), at(30.0)], speeds_before_mps=[0.0, 0.0], gaps_before_m=[16.0]
+        [at(10.0), at(30.0)],
+        speeds_before_mps=[0.0, 0.0],
+        gaps_before_m=[14.0],
+        length_m=[4.0, 6.0],
     )
 
-    assert (gaps_m.tolist(), findings, impact_mps) == ([16.0], 0, NO_IMPACT)
+    assert (gaps_m.tolist(), findings, impact_mps) == ([14.0], 0, NO_IMPACT)
 
 
 def test_bumpers_that_meet_have_touched():
