@@ -7,6 +7,10 @@ import gymnasium as gym
 ENVIRONMENT_ID = "RoadSense-Convoy-v0"
 
 if ENVIRONMENT_ID not in gym.registry:
-    gym.register(id=ENVIRONMENT_ID, entry_point="ml.envs.convoy_env:ConvoyEnv")
+    gym.register(
+        id=ENVIRONMENT_ID,
+        entry_point="ml.envs.convoy_env:ConvoyEnv",
+        vector_entry_point="ml.envs.convoy_vector_env:ConvoyVectorEnv",
+    )
 
 __all__ = ["ENVIRONMENT_ID"]

@@ -1,36 +1,38 @@
-"""A process that holds one environment for ``ml.envs.vector_env``, and what both of them share.
+"""A process that holds one environment for ``ml.envs.vector_env``.
 
-``ConvoyWorkers`` starts ``main`` in a new interpreter. Numbers go through shared memory; through
-two pipes goes one message for each command and one for each answer, empty unless an episode ended
-or something failed.
+``WorkerProcess`` starts ``main`` in a new interpreter. Numbers go through shared memory and a step
+is one ring of a bell each way. Everything else is a message: a bell is rung, then the message
+follows on a pipe.
 """
 
 from __future__ import annotations
 
+import fcntl
 import logging
-import mmap
+import os
 import pickle
+import resource
+import select
 import signal
+import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 import numpy.typing as npt
 
-from ml.errors import RoadSenseError
+from ml.envs.shared_arrays import SharedArrays, Spaces, ring, wait_for_ring
+from ml.errors import RoadSenseError, SimulatorError
 
-STEP = b"s"
-"""Command: take one step with the action in shared memory. Any other command is a pickled dict of
-reset options."""
+STEP, MESSAGE, STOP = ring(1), ring(2), ring(3)
+"""What the bells say: take a step, or it is taken; a message follows; end."""
 
 REWARD_TERMS = "reward_terms"
 """What of a last step's info stays in the worker: nobody needs it."""
-
-_ALIGNMENT_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,16 @@ class WorkerSetup:
     Attributes:
         environment: The environment's class, importable.
         kwargs: Its keyword arguments.
-        index: The worker's row in every array.
+        row: The worker's row in every array.
         num_envs: Rows of every array.
+        memory_growth_limit_bytes: What its memory may grow by from the first to the last episode.
     """
 
     environment: type[gym.Env[Any, Any]]
     kwargs: Mapping[str, Any]
-    index: int
+    row: int
     num_envs: int
+    memory_growth_limit_bytes: float
 
 
 @dataclass(frozen=True)
@@ -55,170 +59,264 @@ class Ready:
     """A worker's first answer: its environment is there.
 
     Attributes:
-        observation_space: Dict of Boxes.
-        action_space: Box.
+        spaces: The environment's.
+        master_seed: The seed of its episodes, None where it has none.
     """
 
-    observation_space: gym.spaces.Dict
-    action_space: gym.spaces.Box
+    spaces: Spaces
+    master_seed: int | None
+
+
+@dataclass(frozen=True)
+class Reset:
+    """Command: begin an episode and, where it was begun before, repeat what was done in it.
+
+    The answer to a reset without actions is its info; with actions it is that of the last step:
+    an ``EpisodeEnd``, or None before the end.
+
+    Attributes:
+        seed: Master seed, None to keep it.
+        options: Reset options, with the episode's index.
+        actions: Shape (num_steps, ...): the episode so far; None at its beginning.
+    """
+
+    seed: int | None
+    options: Mapping[str, Any]
+    actions: npt.NDArray[Any] | None = None
+
+    @property
+    def episode_index(self) -> Any:  # noqa: ANN401 - the worker refuses what is no number
+        """The episode's index."""
+        return self.options["episode_index"]
+
+
+@dataclass(frozen=True)
+class Call:
+    """Command: answer with ``function(environment, *arguments)``.
+
+    Attributes:
+        function: Importable.
+        arguments: Its other arguments.
+    """
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class EpisodeEnd:
+    """Answer to a step that ends an episode.
+
+    Attributes:
+        info: The last step's info, without the reward's terms.
+        next_info: The info of the next episode's reset, None where the worker has grown too large
+            and wants to be replaced before it.
+    """
+
+    info: dict[str, Any]
+    next_info: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An exception on its way to the parent.
+    """An exception on its way to the parent, and where it happened.
 
     Attributes:
         kind: Name of its class.
         is_ours: Whether it is one of ``ml.errors``.
         message: What it says.
         trace: Its traceback, for ``--debug``.
+        scenario_id: The episode's scenario, None before its reset is done.
+        step: Control step of the episode, counted from 1; 0 during its reset.
     """
 
     kind: str
     is_ours: bool
     message: str
     trace: str
+    scenario_id: str | None
+    step: int
 
 
-class SharedArrays:
-    """The numbers of all environments in memory that parent and workers share, a row for each.
+@dataclass(frozen=True)
+class Channel:
+    """A worker's descriptors, each as the process that holds it sees them.
 
     Attributes:
-        observations: By key, shape (num_envs, ...): where each environment is now.
-        final_observations: The same at the end of its last episode.
-        actions: Shape (num_envs, ...): what to do next.
-        rewards: Shape (num_envs,), float64.
-        terminated: Shape (num_envs,), bool.
-        truncated: Shape (num_envs,), bool.
+        commands: The readable end of a pipe of messages.
+        answers: The writable end of another one.
+        command_bell: Where to wait for a command.
+        answer_bell: What to ring with an answer.
+        lifeline: The readable end of a pipe whose other end the parent holds while it lives.
+        memory: A file to map, sized by the parent before its first command.
     """
 
-    def __init__(self, descriptor: int, spaces: Ready, num_envs: int) -> None:
-        """Map the memory behind a file descriptor that ``size_bytes`` was reserved for."""
-        self._memory = mmap.mmap(descriptor, self.size_bytes(spaces, num_envs))
-        self._offset = 0
-        boxes = spaces.observation_space.spaces
-        self.observations = {key: self._rows(num_envs, box) for key, box in boxes.items()}
-        self.final_observations = {key: self._rows(num_envs, box) for key, box in boxes.items()}
-        self.actions = self._rows(num_envs, spaces.action_space)
-        self.rewards = self._array((num_envs,), np.float64)
-        self.terminated = self._array((num_envs,), np.bool_)
-        self.truncated = self._array((num_envs,), np.bool_)
-
-    @staticmethod
-    def size_bytes(spaces: Ready, num_envs: int) -> int:
-        """Return how much memory the arrays need, ample for their alignment."""
-        boxes = [*spaces.observation_space.spaces.values()] * 2 + [spaces.action_space]
-        row = sum(int(np.prod(_shape_of(box))) * _dtype_of(box).itemsize for box in boxes)
-        return num_envs * (row + 8 + 1 + 1) + (len(boxes) + 3) * _ALIGNMENT_BYTES
-
-    def _rows(self, num_envs: int, box: gym.Space[Any]) -> npt.NDArray[Any]:
-        return self._array((num_envs, *_shape_of(box)), _dtype_of(box))
-
-    def _array(self, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """Return the next array in the memory."""
-        count = int(np.prod(shape))
-        array = np.frombuffer(self._memory, dtype, count, self._offset).reshape(shape)
-        end = self._offset + array.nbytes
-        self._offset = end + -end % _ALIGNMENT_BYTES
-        return array
-
-
-def _shape_of(space: gym.Space[Any]) -> tuple[int, ...]:
-    return tuple(space.shape or ())
-
-
-def _dtype_of(space: gym.Space[Any]) -> np.dtype[Any]:
-    return np.dtype(space.dtype)
+    commands: int
+    answers: int
+    command_bell: int
+    answer_bell: int
+    lifeline: int
+    memory: int
 
 
 class _Worker:
     """One environment and the rows it writes."""
 
-    def __init__(self, commands: Connection, answers: Connection, memory: int) -> None:
-        """Make the environment and tell the parent its spaces; map the memory once it is there."""
-        self._commands, self._answers = commands, answers
-        setup: WorkerSetup = commands.recv()
-        self._index = setup.index
-        self.env = setup.environment(**setup.kwargs)
-        space, actions = self.env.observation_space, self.env.action_space
-        if not isinstance(space, gym.spaces.Dict) or not isinstance(actions, gym.spaces.Box):
-            raise TypeError("the environment must have a Dict of observations and a Box of actions")
-        ready = Ready(space, actions)
-        self._answer(ready)
-        commands.recv_bytes()  # The parent has reserved the memory.
-        self._arrays = SharedArrays(memory, ready, setup.num_envs)
+    def __init__(self, channel: Channel) -> None:
+        """Take the setup, the first thing in the pipe of commands."""
+        self._channel = channel
+        self._commands = Connection(channel.commands, writable=False)
+        self._answers = Connection(channel.answers, readable=False)
+        self._setup: WorkerSetup = self._commands.recv()
+        self._row = self._setup.row
+        self._num_steps, self._scenario_id = 0, None
+        self._first_memory_bytes: int | None = None
+        self.env: gym.Env[Any, Any] | None = None
 
     def serve(self) -> None:
-        """Do what the parent asks until it closes the connection."""
-        while True:
-            command = self._commands.recv_bytes()
+        """Make the environment and do what the parent asks until it says stop."""
+        setup, channel = self._setup, self._channel
+        env = self.env = setup.environment(**setup.kwargs)
+        space, actions = env.observation_space, env.action_space
+        if not isinstance(space, gym.spaces.Dict) or not isinstance(actions, gym.spaces.Box):
+            raise TypeError("the environment must have a Dict of observations and a Box of actions")
+        spaces = Spaces(space, actions)
+        self.answer(Ready(spaces, getattr(env, "master_seed", None)))
+        command = wait_for_ring(channel.command_bell)
+        self._arrays = SharedArrays(channel.memory, spaces, setup.num_envs)
+        while command not in {STOP, b""}:
             if command == STEP:
-                self._step()
+                self._answer_step(self._step(env))
             else:
-                options = pickle.loads(command)  # noqa: S301 - from our own parent
-                observation, info = self.env.reset(options=options)
-                self._write(self._arrays.observations, observation)
-                self._answer(info)
+                self.answer(self._obey(env, self._commands.recv()))
+            command = wait_for_ring(channel.command_bell)
 
-    def _step(self) -> None:
+    def _obey(self, env: gym.Env[Any, Any], command: Reset | Call) -> object:
+        """Do what a message asks for and return the answer."""
+        self._num_steps, self._scenario_id = 0, None
+        if isinstance(command, Call):
+            return command.function(env, *command.arguments)
+        info = self._reset(env, command.options, command.seed)
+        if command.actions is None:
+            return info
+        end = None
+        for action in command.actions:
+            if end is not None:
+                raise SimulatorError(
+                    f"the repeated episode must last {len(command.actions)} steps or more. "
+                    "Got its end before. Report it."
+                )
+            self._arrays.actions[self._row] = action
+            end = self._step(env)
+        return end
+
+    def _answer_step(self, end: EpisodeEnd | None) -> None:
+        if end is None:
+            os.write(self._channel.answer_bell, STEP)
+        else:
+            self.answer(end)
+
+    def _step(self, env: gym.Env[Any, Any]) -> EpisodeEnd | None:
         """Take one step; at the end of an episode, keep its end and begin the next one."""
-        arrays, index = self._arrays, self._index
-        observation, reward, terminated, truncated, info = self.env.step(arrays.actions[index])
-        arrays.rewards[index] = reward
-        arrays.terminated[index], arrays.truncated[index] = terminated, truncated
+        arrays, row = self._arrays, self._row
+        self._num_steps += 1
+        observation, reward, terminated, truncated, info = env.step(arrays.actions[row])
+        arrays.rewards[row] = reward
+        arrays.terminated[row], arrays.truncated[row] = terminated, truncated
         if not (terminated or truncated):
             self._write(arrays.observations, observation)
-            self._answers.send_bytes(b"")
-            return
+            return None
         self._write(arrays.final_observations, observation)
-        observation, _ = self.env.reset()
-        self._write(arrays.observations, observation)
-        self._answer({key: value for key, value in info.items() if key != REWARD_TERMS})
+        kept = {key: value for key, value in info.items() if key != REWARD_TERMS}
+        if self._has_grown():
+            return EpisodeEnd(kept, None)
+        return EpisodeEnd(kept, self._reset(env, {}, None))
+
+    def _reset(
+        self, env: gym.Env[Any, Any], options: Mapping[str, Any], seed: int | None
+    ) -> dict[str, Any]:
+        """Begin an episode, the parent's next one where the options name none."""
+        self._num_steps, self._scenario_id = 0, None
+        index = int(self._arrays.next_episodes[self._row])
+        observation, info = env.reset(seed=seed, options={"episode_index": index, **options})
+        self._scenario_id = info.get("scenario_id")
+        self._write(self._arrays.observations, observation)
+        return info
+
+    def _has_grown(self) -> bool:
+        """Return whether the memory has grown too much since the end of the first episode."""
+        memory_bytes = _resident_bytes()
+        if self._first_memory_bytes is None:
+            self._first_memory_bytes = memory_bytes
+        growth_bytes = memory_bytes - self._first_memory_bytes
+        return growth_bytes > self._setup.memory_growth_limit_bytes
 
     def _write(
         self, arrays: Mapping[str, npt.NDArray[Any]], observation: Mapping[str, Any]
     ) -> None:
         for key, array in arrays.items():
-            array[self._index] = observation[key]
+            array[self._row] = observation[key]
 
-    def _answer(self, content: object) -> None:
+    def answer(self, content: object) -> None:
+        """Send a message to the parent."""
+        os.write(self._channel.answer_bell, MESSAGE)
         self._answers.send_bytes(pickle.dumps(content))
 
+    def report(self, error: Exception) -> None:
+        """Send an exception to the parent, if that still listens."""
+        failure = Failure(
+            kind=type(error).__name__,
+            is_ours=isinstance(error, RoadSenseError),
+            message=str(error),
+            trace="".join(traceback.format_exception(error)),
+            scenario_id=self._scenario_id,
+            step=self._num_steps,
+        )
+        try:
+            self.answer(failure)
+        except OSError:
+            return
 
-def main(commands_descriptor: int, answers_descriptor: int, memory_descriptor: int) -> None:
-    """Serve one environment until the parent closes its end, also by dying.
+
+def _resident_bytes() -> int:
+    """Return the memory this process holds now, or where that is unknown, the most it ever held."""
+    statistics = Path("/proc/self/statm")
+    if statistics.exists():
+        return int(statistics.read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _end_with_the_parent(lifeline: int) -> None:
+    """Let the system end this process as soon as the parent is gone, whatever it is doing then.
+
+    The parent's end of the lifeline closes when it ends; the system then sends SIGIO to the owner
+    of this end, and that ends a process also in the middle of a simulation step.
+    """
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+    if select.select([lifeline], [], [], 0.0)[0]:
+        sys.exit(0)  # The parent was gone before.
+
+
+def main(*descriptors: int) -> None:
+    """Serve one environment until the parent says stop, or is gone.
 
     Args:
-        commands_descriptor: The readable end of a ``multiprocessing.Pipe``.
-        answers_descriptor: The writable end of another one.
-        memory_descriptor: A file to map, sized by the parent once it knows the spaces.
+        descriptors: The fields of ``Channel``.
     """
     logging.getLogger("ml").setLevel(logging.ERROR)  # What is to be told, the parent tells once.
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle.
-    commands = Connection(commands_descriptor, writable=False)
-    answers = Connection(answers_descriptor, readable=False)
-    worker: _Worker | None = None
+    channel = Channel(*descriptors)
+    _end_with_the_parent(channel.lifeline)
+    worker = _Worker(channel)
     try:
-        worker = _Worker(commands, answers, memory_descriptor)
         worker.serve()
     except (EOFError, ConnectionError):
-        return  # The parent is done, or gone.
+        return  # The parent is done.
     except Exception as error:
-        _report(answers, error)
+        worker.report(error)
     finally:
-        if worker is not None:
+        if worker.env is not None:
             worker.env.close()
-
-
-def _report(answers: Connection, error: Exception) -> None:
-    """Send an exception to the parent, if that still listens."""
-    failure = Failure(
-        kind=type(error).__name__,
-        is_ours=isinstance(error, RoadSenseError),
-        message=str(error),
-        trace="".join(traceback.format_exception(error)),
-    )
-    try:
-        answers.send_bytes(pickle.dumps(failure))
-    except OSError:
-        return

@@ -1,24 +1,15 @@
 """Several environments at once, each in a process of its own: libsumo holds one simulation each.
 
-The processes are fresh interpreters, as multiprocessing's ``spawn`` makes them, but they do not
-import the program's main module, which may load torch: that would cost each of them seconds.
+This is the core below ``ConvoyVectorEnv`` (Gymnasium's interface), ``WorkersVecEnv``
+(stable-baselines3's) and the evaluation.
 """
 
 from __future__ import annotations
 
-import mmap
 import os
-import pickle
-import signal
-import subprocess
-import sys
-import tempfile
-import time
-import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,27 +17,18 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
-from ml import errors
 from ml.envs.convoy_env import ConvoyEnv
-from ml.envs.environment_worker import STEP, Failure, Ready, SharedArrays, WorkerSetup
-from ml.errors import ConfigError, RoadSenseError, SimulatorError
+from ml.envs.environment_worker import Call, EpisodeEnd, Reset, WorkerSetup
+from ml.envs.shared_arrays import SharedArrays, memory_file
+from ml.envs.supervision import Supervision, WorkerCounts
+from ml.envs.worker_pool import WorkerPool
+from ml.errors import ConfigError
 from ml.types import MAX_ENVIRONMENTS
 
-_STOP_LIMIT_S = 5.0
-_WORKER_CODE = (
-    "import sys; from ml.envs.environment_worker import main; main(*map(int, sys.argv[1:]))"
-)
-_ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
+_FORGET_AT_STEPS = 1000
 
 Arrays = dict[str, npt.NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class _Link:
-    """Our ends of a worker's two pipes, which cost a third of a socket's round trip."""
-
-    commands: Connection
-    answers: Connection
+Options = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -62,6 +44,7 @@ class WorkersStep:
         final_observations: By key, shape (num_envs, ...): the last observation of the episode;
             rows are meaningful only where one ended.
         final_infos: The last step's info without the reward's terms, None where no episode ended.
+        next_infos: The info of the next episode's reset, None where no episode ended.
     """
 
     observations: Arrays
@@ -70,20 +53,41 @@ class WorkersStep:
     truncated: npt.NDArray[np.bool_]
     final_observations: Arrays
     final_infos: list[dict[str, Any] | None]
+    next_infos: list[dict[str, Any] | None]
+
+
+@dataclass
+class _Episode:
+    """The present episode of one environment: what it takes to begin it again.
+
+    Attributes:
+        seed: Master seed, None where the environment has none.
+        index: The episode's index.
+        options: What its reset was given.
+        begin: Number of the step of all environments that was its first.
+    """
+
+    seed: int | None = None
+    index: int = 0
+    options: Options | None = None
+    begin: int = 0
 
 
 class ConvoyWorkers:
     """``num_envs`` environments, each in its own process; environment i is what it is alone.
 
-    An environment begins its next episode by itself. After any failure, and after ``close``, all
-    processes are gone; they also end by themselves when this process is killed.
+    An environment begins its next episode by itself. A process that hangs or dies is replaced, and
+    its episode replayed from the seed. After an exception in an environment, and after ``close``,
+    all processes are gone; they also end when this process is killed.
 
     Args:
         num_envs: Number of processes, 1 to 64.
         environment_kwargs: Keyword arguments of every environment; each gets its own
             ``environment_index``.
-        environment: The environment's class, importable; Dict observations and Box actions.
+        environment: The environment's class, importable; Dict observations, Box actions and the
+            reset option ``episode_index``.
         environment_indices: The environments' indices; 0 to ``num_envs - 1`` when None.
+        supervision: When a worker is replaced.
 
     Raises:
         RoadSenseError: An environment refuses its arguments, as it would in this process.
@@ -96,72 +100,105 @@ class ConvoyWorkers:
         *,
         environment: type[gym.Env[Any, Any]] = ConvoyEnv,
         environment_indices: Sequence[int] | None = None,
+        supervision: Supervision | None = None,
     ) -> None:
         if not 1 <= num_envs <= MAX_ENVIRONMENTS:
             raise ConfigError(
                 f"num_envs must be in [1, {MAX_ENVIRONMENTS}]. Got {num_envs}. Use fewer."
             )
         self.num_envs = num_envs
-        self._processes: list[subprocess.Popen[bytes]] = []
-        self._links: list[_Link] = []
-        self._num_episodes = [0] * num_envs
-        self._finalizer = weakref.finalize(self, _stop, self._processes, self._links)
-        memory = _memory_file()
+        supervision = supervision or Supervision()
+        limit_bytes = supervision.memory_growth_limit_mb * 1e6
+        indices = range(num_envs) if environment_indices is None else environment_indices
+        setups = [
+            WorkerSetup(
+                environment, {**environment_kwargs, "environment_index": index}, row, num_envs,
+                limit_bytes,
+            )
+            for row, index in enumerate(indices)
+        ]  # fmt: skip
+        self._episodes = [_Episode() for _ in range(num_envs)]
+        self._played: list[npt.NDArray[Any]] = []
+        self._num_forgotten = 0
+        memory = memory_file()
+        self._pool = WorkerPool(setups, memory, supervision)
         try:
-            indices = range(num_envs) if environment_indices is None else environment_indices
-            for row, environment_index in enumerate(indices):
-                kwargs = {**environment_kwargs, "environment_index": environment_index}
-                self._start(WorkerSetup(environment, kwargs, row, num_envs), memory)
-            spaces: list[Ready] = [self._receive(row) for row in range(num_envs)]
-            os.truncate(memory, max(SharedArrays.size_bytes(spaces[0], num_envs), mmap.PAGESIZE))
-            self._arrays = SharedArrays(memory, spaces[0], num_envs)
-            for row in range(num_envs):
-                self._send(row, b"")
+            ready = self._pool.first_answers()
+            os.truncate(memory, SharedArrays.size_bytes(ready[0].spaces, num_envs))
+            self._arrays = SharedArrays(memory, ready[0].spaces, num_envs)
         except BaseException:
             self.close()
             raise
-        finally:
-            os.close(memory)
-        self.observation_space = spaces[0].observation_space
-        self.action_space = spaces[0].action_space
+        for episode, answer in zip(self._episodes, ready, strict=True):
+            episode.seed = answer.master_seed
+        self.observation_space = ready[0].spaces.observations
+        self.action_space = ready[0].spaces.actions
 
-    def _start(self, setup: WorkerSetup, memory: int) -> None:
-        """Start a worker and tell it what to hold."""
-        their_commands, commands = Pipe(duplex=False)
-        answers, their_answers = Pipe(duplex=False)
-        passed = (their_commands.fileno(), their_answers.fileno(), memory)
-        self._links.append(_Link(commands, answers))
-        search_path = os.pathsep.join(entry or os.curdir for entry in sys.path)
-        with their_commands, their_answers:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _WORKER_CODE, *map(str, passed)],
-                stdin=subprocess.DEVNULL,
-                pass_fds=passed,
-                env={**os.environ, **_ONE_THREAD, "PYTHONPATH": search_path},
-                process_group=0,  # out of reach of the terminal's Ctrl-C, also while it starts
-            )
-        self._processes.append(process)
-        self._send(setup.index, pickle.dumps(setup))
+    @property
+    def counts(self) -> WorkerCounts:
+        """What became of the workers."""
+        return self._pool.counts
+
+    @property
+    def next_episodes(self) -> npt.NDArray[np.int64]:
+        """Index of each environment's next episode, shape (num_envs,); writable between steps.
+
+        Unless it is changed, it is the one after the present episode.
+        """
+        return self._arrays.next_episodes
 
     def reset(
-        self, options: Sequence[Mapping[str, Any] | None] | None = None
+        self,
+        options: Sequence[Options | None] | None = None,
+        *,
+        seeds: Sequence[int | None] | None = None,
     ) -> tuple[Arrays, list[dict[str, Any]]]:
         """Begin an episode in every environment.
 
         Args:
             options: Reset options of each environment.
+            seeds: A new master seed of each environment, from which its episodes start again.
 
         Returns:
             Observations by key, shape (num_envs, ...), overwritten by the next step; and each
             environment's info.
         """
+        self._check_is_open()
+        nothing = [None] * self.num_envs
+        commands = [
+            self._prepare_reset(row, row_options, seed)
+            for row, (row_options, seed) in enumerate(
+                zip(options or nothing, seeds or nothing, strict=True)
+            )
+        ]
+        self._forget()
         infos: list[dict[str, Any]] = []
         # The first one alone compiles the kernels where that is due; the others load them.
         for rows in (range(1), range(1, self.num_envs)):
-            for row in rows:
-                self._send(row, pickle.dumps(None if options is None else options[row]))
-            infos += [self._receive(row) for row in rows]
+            limits_s = {row: self._pool.send(row, commands[row]) for row in rows}
+            infos += [self._pool.receive(row, commands[row], limits_s[row]) for row in rows]
         return self._arrays.observations, infos
+
+    def _prepare_reset(self, row: int, options: Options | None, seed: int | None) -> Reset:
+        """Note the episode that a reset begins, and return the command."""
+        before = self._episodes[row]
+        index = int(self.next_episodes[row]) if seed is None else 0
+        index = (options or {}).get("episode_index", index)
+        new_seed = before.seed if seed is None else seed
+        self._episodes[row] = _Episode(new_seed, index, options, self._num_steps)
+        self._count_on(row)
+        return self._reset_command(row)
+
+    def _count_on(self, row: int) -> None:
+        """Let the next episode be the one after the present; a wrong index is the worker's case."""
+        index = self._episodes[row].index
+        self.next_episodes[row] = index + 1 if isinstance(index, int) else 0
+
+    def _reset_command(self, row: int, actions: npt.NDArray[Any] | None = None) -> Reset:
+        """Return the command that begins the present episode of a row."""
+        episode = self._episodes[row]
+        options = {**(episode.options or {}), "episode_index": episode.index}
+        return Reset(episode.seed, options, actions)
 
     def step(self, actions: npt.NDArray[Any]) -> WorkersStep:
         """Take a step in every environment; see ``send`` and ``receive``."""
@@ -176,8 +213,8 @@ class ConvoyWorkers:
         """
         self._check_is_open()
         self._arrays.actions[...] = actions
-        for row in range(self.num_envs):
-            self._send(row, STEP)
+        self._played.append(self._arrays.actions.copy())
+        self._pool.ring_all()
 
     def receive(self) -> WorkersStep:
         """Wait until every environment has taken its step.
@@ -186,22 +223,70 @@ class ConvoyWorkers:
             What it led to.
 
         Raises:
-            RoadSenseError: A worker failed, or ended; all are stopped.
+            RoadSenseError: An environment failed, or its worker was lost too often; all are
+                stopped.
         """
-        final_infos: list[dict[str, Any] | None] = [
-            self._receive(row) for row in range(self.num_envs)
-        ]
-        for row, info in enumerate(final_infos):
-            self._num_episodes[row] += info is not None
+        self._check_is_open()
+        final_infos: list[dict[str, Any] | None] = [None] * self.num_envs
+        next_infos: list[dict[str, Any] | None] = [None] * self.num_envs
+        for row in range(self.num_envs):
+            end = self._pool.receive_step(row, partial(self._replay_command, row))
+            if end is not None:
+                final_infos[row], next_infos[row] = self._end_episode(row, end)
         arrays = self._arrays
         return WorkersStep(
             arrays.observations, arrays.rewards, arrays.terminated, arrays.truncated,
-            arrays.final_observations, final_infos,
+            arrays.final_observations, final_infos, next_infos,
         )  # fmt: skip
+
+    def _end_episode(self, row: int, end: EpisodeEnd) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Note the episode that has begun; replace the worker where it asks for that."""
+        index = int(self.next_episodes[row])
+        self._episodes[row] = _Episode(self._episodes[row].seed, index, None, self._num_steps)
+        self._count_on(row)
+        self._forget()
+        self._pool.forgive(row)
+        if end.next_info is not None:
+            return end.info, end.next_info
+        return end.info, self._pool.recycle(row, self._reset_command(row))
+
+    def call_each(
+        self, function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]
+    ) -> Iterator[tuple[int, Any]]:
+        """Deal calls of a function to the workers as they become free; a reset must follow.
+
+        Args:
+            function: Importable; its first argument is the worker's environment, and its result
+                must not depend on what that environment did before.
+            arguments: The other arguments of each call.
+
+        Yields:
+            Number of the call and its result, as they are done.
+        """
+        self._check_is_open()
+        calls = enumerate(Call(function, one) for one in arguments)
+        busy: dict[int, tuple[int, Call, float]] = {}
+        free = list(range(self.num_envs))
+        try:
+            while True:
+                for row, (number, call) in zip(free, calls, strict=False):
+                    busy[row] = number, call, self._pool.send(row, call)
+                if not busy:
+                    return
+                limits_s = {row: limit_s for row, (_, _, limit_s) in busy.items()}
+                row = self._pool.first_to_answer(limits_s)
+                number, call, limit_s = busy[row]
+                result = self._pool.receive(row, call, limit_s)
+                del busy[row]
+                yield number, result
+                free = [row]
+        finally:
+            if busy:
+                self.close()
 
     def close(self) -> None:
         """Stop all processes, by force those that do not end by themselves; safe to call again."""
-        self._finalizer()
+        self._pool.close()
 
     def __enter__(self) -> Self:
         """Return the workers."""
@@ -219,83 +304,25 @@ class ConvoyWorkers:
     @property
     def process_ids(self) -> list[int]:
         """The workers' process ids."""
-        return [process.pid for process in self._processes]
-
-    # --- Messages ----------------------------------------------------------------------------
+        return self._pool.process_ids
 
     def _check_is_open(self) -> None:
-        if not self._finalizer.alive:
+        if not self._pool.is_open:
             raise ConfigError("workers must be open. Got closed ones. Make them anew.")
 
-    def _send(self, row: int, message: bytes) -> None:
-        """Send a message to a worker."""
-        self._check_is_open()
-        try:
-            self._links[row].commands.send_bytes(message)
-        except OSError:
-            self._receive(row)  # It may have said why it ended.
+    def _replay_command(self, row: int) -> Reset:
+        """Return the command that repeats the present episode, the step just sent included."""
+        played = self._played[self._episodes[row].begin - self._num_forgotten :]
+        return self._reset_command(row, np.stack([actions[row] for actions in played]))
 
-    def _receive(self, row: int) -> Any:  # noqa: ANN401 - what the command asked for
-        """Return a worker's answer, None for an empty one, or raise what it raised."""
-        self._check_is_open()
-        try:
-            message = self._links[row].answers.recv_bytes()
-        except (EOFError, OSError) as error:
-            raise self._end_of(row) from error
-        if not message:
-            return None
-        answer = pickle.loads(message)  # noqa: S301 - from our own worker
-        if isinstance(answer, Failure):
-            self.close()
-            raise _error_from(answer, self._place(row))
-        return answer
+    @property
+    def _num_steps(self) -> int:
+        """Steps of all environments so far."""
+        return self._num_forgotten + len(self._played)
 
-    def _place(self, row: int) -> str:
-        return f"worker {row} of {self.num_envs}, episode {self._num_episodes[row]}"
-
-    def _end_of(self, row: int) -> SimulatorError:
-        """Stop the others and say how a worker ended that said nothing."""
-        process = self._processes[row]
-        self.close()
-        code = process.returncode
-        signals = {int(member): member.name for member in signal.Signals}
-        how = f"exit code {code}" + (f" ({signals[-code]})" if -code in signals else "")
-        return SimulatorError(
-            f"{self._place(row)}: the process must run to the end. Got {how}. Look for a lack of "
-            "memory, or run fewer environments."
-        )
-
-
-def _memory_file() -> int:
-    """Return a file descriptor of memory without a name, so that nothing is ever left over."""
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("roadsense-environments")
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
-
-
-def _stop(processes: Sequence[subprocess.Popen[bytes]], links: Sequence[_Link]) -> None:
-    """Close the pipes, which ends the workers, and kill those that do not notice in time."""
-    for link in links:
-        link.commands.close()
-        link.answers.close()
-    deadline_s = time.monotonic() + _STOP_LIMIT_S
-    for process in processes:
-        try:
-            process.wait(max(deadline_s - time.monotonic(), 0.0))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _error_from(failure: Failure, where: str) -> RoadSenseError:
-    """Return a worker's exception as this process raises it, its traceback as a note."""
-    kind = getattr(errors, failure.kind, None) if failure.is_ours else None
-    if isinstance(kind, type) and issubclass(kind, RoadSenseError):
-        error = kind(f"{where}: {failure.message}")
-    else:
-        error = SimulatorError(
-            f"{where} failed with {failure.kind}: {failure.message}. Use --debug to see where."
-        )
-    error.add_note(failure.trace)
-    return error
+    def _forget(self) -> None:
+        """Drop the actions of episodes that are over, now and then."""
+        num_over = min(episode.begin for episode in self._episodes) - self._num_forgotten
+        if num_over > _FORGET_AT_STEPS:
+            del self._played[:num_over]
+            self._num_forgotten += num_over

@@ -1,8 +1,10 @@
 """An environment whose numbers are its own counts, for tests of processes that hold one each."""
 
+import ctypes
 import os
 import signal
 import time
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -14,7 +16,8 @@ from ml.errors import ScenarioError
 class CountingEnv(gym.Env):
     """Episodes of three steps; the reward is 100 x index + 10 x episode + step + action.
 
-    Every second episode ends in a collision. `mode` makes step 2 of episode 1 go wrong.
+    Every second episode ends in a collision. `mode` makes step 2 of episode 1 of index 1 go wrong,
+    each time, or only once where `marker` names a file to be made then.
     """
 
     observation_space = spaces.Dict(
@@ -25,8 +28,9 @@ class CountingEnv(gym.Env):
     )
     action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
 
-    def __init__(self, *, environment_index=0, mode="fine"):
+    def __init__(self, *, environment_index=0, mode="fine", marker=None):
         self.index, self.mode, self.episode, self.count = environment_index, mode, -1, 0
+        self.master_seed, self.marker = 7, marker
         if mode == "refuse":
             raise ScenarioError("nothing here. Go elsewhere.")
 
@@ -34,6 +38,8 @@ class CountingEnv(gym.Env):
         super().reset(seed=seed)
         self.episode = (options or {}).get("episode_index", self.episode + 1)
         self.count = 0
+        if seed is not None:
+            self.master_seed = seed
         return self._observation(), {"scenario_id": f"s{self.episode}"}
 
     def step(self, action):
@@ -57,6 +63,10 @@ class CountingEnv(gym.Env):
         return {"count": count, "index": np.full((1, 1), self.index, np.float32)}
 
     def _go_wrong(self):
+        if self.marker is not None:
+            if Path(self.marker).exists():
+                return
+            Path(self.marker).touch()
         if self.mode == "scenario":
             raise ScenarioError("road.xml must have a lane. Got none. Draw one.")
         if self.mode == "bug":
@@ -65,3 +75,5 @@ class CountingEnv(gym.Env):
             os.kill(os.getpid(), signal.SIGKILL)
         if self.mode == "stuck":
             time.sleep(60)
+        if self.mode == "busy":
+            ctypes.PyDLL(None).sleep(60)  # and holds the interpreter's lock

@@ -4,35 +4,19 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ml.envs import vector_env
+from ml.envs import worker_pool
 from ml.envs.vector_env import ConvoyWorkers
+from ml.envs.worker_process import ONE_THREAD
 from ml.errors import ConfigError, ScenarioError, SimulatorError
 from ml.provenance import REPOSITORY_ROOT
+from ml.tests.processes import wait_until_gone
 from ml.tests.unit.counting_env import CountingEnv
 
 NO_ACTION = np.zeros((2, 1), np.float32)
-
-
-def is_running(process_id):
-    """Return whether a process exists and is no zombie."""
-    try:
-        state = Path(f"/proc/{process_id}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
-
-
-def wait_until_gone(process_ids):
-    deadline_s = time.monotonic() + 20.0
-    while any(map(is_running, process_ids)) and time.monotonic() < deadline_s:
-        time.sleep(0.05)
-    return not any(map(is_running, process_ids))
 
 
 @pytest.fixture
@@ -84,8 +68,8 @@ class TestSteps:
             ConvoyWorkers(num_envs, {})
 
     def test_workers_compute_with_one_thread(self):
-        assert set(vector_env._ONE_THREAD.values()) == {"1"}
-        assert "NUMBA_NUM_THREADS" in vector_env._ONE_THREAD
+        assert set(ONE_THREAD.values()) == {"1"}
+        assert "NUMBA_NUM_THREADS" in ONE_THREAD
 
 
 class TestFailures:
@@ -103,7 +87,8 @@ class TestFailures:
         with pytest.raises(ScenarioError) as caught:
             self.run_into_it(workers)
         assert str(caught.value) == (
-            "worker 1 of 2, episode 1: road.xml must have a lane. Got none. Draw one."
+            "worker 1 of 2, environment 1, seed 7, episode 1, scenario s1, step 2: "
+            "road.xml must have a lane. Got none. Draw one."
         )
         assert "in _go_wrong" in caught.value.__notes__[0]  # for --debug
         assert capfd.readouterr().err == ""
@@ -115,12 +100,6 @@ class TestFailures:
             self.run_into_it(workers)
         assert capfd.readouterr().err == ""
 
-    def test_killed_worker_is_named_with_its_exit_code(self, open_workers):
-        workers = open_workers("killed")
-        with pytest.raises(SimulatorError, match=r"worker 1 of 2.*exit code -9 \(SIGKILL\)"):
-            self.run_into_it(workers)
-        assert wait_until_gone(workers.process_ids)
-
     def test_closed_workers_refuse_to_step(self, open_workers):
         workers = open_workers()
         workers.reset()
@@ -131,7 +110,7 @@ class TestFailures:
         assert wait_until_gone(workers.process_ids)
 
     def test_worker_that_does_not_notice_is_killed(self, open_workers, monkeypatch):
-        monkeypatch.setattr(vector_env, "_STOP_LIMIT_S", 0.2)
+        monkeypatch.setattr(worker_pool, "_STOP_LIMIT_S", 0.2)
         workers = open_workers("stuck")
         workers.reset()
         for _ in range(4):
@@ -139,7 +118,7 @@ class TestFailures:
         workers.send(NO_ACTION)  # worker 1 sleeps for a minute now
         workers.close()
         assert wait_until_gone(workers.process_ids)
-        assert workers._processes[1].returncode == -signal.SIGKILL
+        assert workers._pool._workers[1].return_code == -signal.SIGKILL
 
 
 PARENT = """
