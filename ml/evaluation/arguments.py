@@ -13,6 +13,7 @@ from ml.espnow_emulator.fault_requests import LARGEST_NUM_FAULTS, fault_from_tex
 from ml.espnow_emulator.faults import RadioFault
 from ml.provenance import REPOSITORY_ROOT
 from ml.seeding import MAX_MASTER_SEED, SPLITS
+from ml.types import MAX_ENVIRONMENTS
 
 DEFAULT_SUMO_CFG = REPOSITORY_ROOT / "ml" / "scenarios" / "base" / "scenario.sumocfg"
 BASELINES = ("null", "driver", "oracle", "eebl")
@@ -119,6 +120,13 @@ def _add_episode_flags(
         default=42,
         metavar="N",
         help="Seed of the episodes (default: 42).",
+    )
+    parser.add_argument(
+        "--workers",
+        type=integer_in(1, MAX_ENVIRONMENTS),
+        metavar="N",
+        help="Processes, which change no result (default: one for each usable core, if 20 "
+        "episodes are left for it).",
     )
 
 

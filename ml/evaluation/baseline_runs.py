@@ -7,8 +7,10 @@ from typing import Any
 
 import gymnasium as gym
 
+from ml.envs.vector_env import ConvoyWorkers
 from ml.evaluation.arguments import BASELINES
 from ml.evaluation.episodes import EpisodeRecord, check_same_episodes, run_scripted_policy
+from ml.evaluation.worker_episodes import play_scripted
 from ml.policies.baselines import make_scripted_policy
 from ml.progress import ProgressDisplay
 
@@ -19,6 +21,7 @@ def run_baselines(
     reference: Sequence[EpisodeRecord],
     *,
     is_quiet: bool,
+    workers: ConvoyWorkers | None = None,
 ) -> dict[str, list[EpisodeRecord]]:
     """Run every baseline and prove that it met the episodes of the policy under test.
 
@@ -27,6 +30,7 @@ def run_baselines(
         num_episodes: Number of episodes.
         reference: Records of the policy under test.
         is_quiet: Show no progress.
+        workers: Processes that play the same episodes, instead of this one.
 
     Returns:
         The records of each baseline, by its name.
@@ -36,7 +40,9 @@ def run_baselines(
     """
     results = {}
     for name in BASELINES:
-        results[name] = run_shown(name, make_environment, num_episodes, is_quiet=is_quiet)
+        results[name] = run_shown(
+            name, make_environment, num_episodes, is_quiet=is_quiet, workers=workers
+        )
         check_same_episodes(reference, results[name], name)
     return results
 
@@ -47,9 +53,12 @@ def run_shown(
     num_episodes: int,
     *,
     is_quiet: bool,
+    workers: ConvoyWorkers | None = None,
 ) -> list[EpisodeRecord]:
     """Run the scripted policy ``name`` with its progress on standard error."""
     with ProgressDisplay(name, num_episodes, "episodes", is_quiet=is_quiet) as display:
+        if workers is not None:
+            return play_scripted(name, workers, num_episodes, progress_of(display))
         return run_scripted_policy(
             make_scripted_policy(name), make_environment, num_episodes, progress_of(display)
         )

@@ -73,18 +73,31 @@ def run_episodes(
     """
     records = []
     for episode_index in range(num_episodes):
-        record = _run_episode(policy, env, episode_index)
+        record = run_episode(policy, env, episode_index)
         records.append(record)
         if on_episode is not None:
             on_episode(record)
     return records
 
 
-def _run_episode(
-    policy: PredictingPolicy, env: gym.Env[Any, Any], episode_index: int
+def run_episode(
+    policy: PredictingPolicy,
+    env: gym.Env[Any, Any],
+    episode_index: int,
+    options: dict[str, Any] | None = None,
 ) -> EpisodeRecord:
-    """Run one episode; what the loop saw wins over the environment's own count of it."""
-    observation, info = env.reset()
+    """Run one episode with deterministic actions.
+
+    Args:
+        policy: What acts.
+        env: The environment; left open.
+        episode_index: What the record says; the environment's own next episode is played.
+        options: Options of the reset, None for a reset without arguments.
+
+    Returns:
+        The episode's record.
+    """
+    observation, info = env.reset() if options is None else env.reset(options=options)
     scenario_id = info.get("scenario_id", "unknown")
     episode_return, steps = 0.0, 0
     terminated = truncated = False
@@ -93,14 +106,37 @@ def _run_episode(
         observation, reward, terminated, truncated, info = env.step(action)
         episode_return += float(reward)
         steps += 1
+    return finished_record(
+        info, scenario_id, episode_index,
+        length_and_return=(steps, episode_return), ends=(bool(terminated), bool(truncated)),
+    )  # fmt: skip
+
+
+def finished_record(
+    info: Mapping[str, Any],
+    scenario_id: str,
+    episode_index: int,
+    *,
+    length_and_return: tuple[int, float],
+    ends: tuple[bool, bool],
+) -> EpisodeRecord:
+    """Return an episode's record; what the loop saw wins over the environment's own count of it.
+
+    Args:
+        info: The last step's.
+        scenario_id: The episode's scenario.
+        episode_index: Its index.
+        length_and_return: Number of its steps and sum of its rewards.
+        ends: Whether it was terminated, and whether it was truncated.
+    """
     return {
         **info.get("episode_record", {}),
         "scenario_id": scenario_id,
         "episode_index": episode_index,
-        "steps": steps,
-        "return": episode_return,
-        "terminated": bool(terminated),
-        "truncated": bool(truncated),
+        "steps": length_and_return[0],
+        "return": length_and_return[1],
+        "terminated": ends[0],
+        "truncated": ends[1],
     }
 
 

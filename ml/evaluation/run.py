@@ -11,21 +11,26 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import torch
 from stable_baselines3 import PPO
 
 from ml.command_line import path_text, run_command
 from ml.envs import ENVIRONMENT_ID
+from ml.envs.vector_env import ConvoyWorkers
 from ml.errors import ConfigError, PolicyError, RecordError, nearest_name_hint
-from ml.evaluation.arguments import DEFAULT_SUMO_CFG, parse_evaluate_args
+from ml.evaluation.arguments import BASELINES, DEFAULT_SUMO_CFG, parse_evaluate_args
 from ml.evaluation.baseline_runs import progress_of, run_baselines, run_shown
 from ml.evaluation.episode_files import BASELINE_EPISODES_FILE, EPISODES_FILE, save_episodes
 from ml.evaluation.episodes import EpisodeRecord, run_episodes
+from ml.evaluation.fixed_batches import BatchPolicy, FixedBatches, OneOfABatch
 from ml.evaluation.verdict import build_report
 from ml.evaluation.verdict_text import format_report
+from ml.evaluation.worker_episodes import default_num_workers, open_workers, play_policy
 from ml.policies.baselines import SCRIPTED_POLICY_NAMES
 from ml.policies.checkpoint import check_fits, find_model, load_policy
 from ml.progress import ProgressDisplay
@@ -40,6 +45,8 @@ from ml.records import json_ready, time_stamp
 
 EVALUATION_FILE = "evaluation.json"
 RUN_MANIFEST = "manifest.json"
+_THREADS = 1
+"""More are slower for so small a network, and can round otherwise."""
 _CONFIG_PATHS = ("dataset_dir", "sumo_cfg", "emulator_params")
 
 
@@ -136,37 +143,50 @@ def run_policies(
     Returns:
         The policy's records, and those of each baseline by its name.
     """
+    kwargs = {
+        "dataset_dir": args.dataset_dir, "sumo_cfg": args.sumo_cfg,
+        "scenario_mode": args.split, "scenario_seed": args.seed,
+        "emulator_params_path": args.emulator_params, "radio_faults": args.radio_fault,
+    }  # fmt: skip
 
     def make_environment(options: Mapping[str, Any]) -> gym.Env[Any, Any]:
-        return gym.make(
-            ENVIRONMENT_ID,
-            dataset_dir=args.dataset_dir,
-            sumo_cfg=args.sumo_cfg,
-            scenario_mode=args.split,
-            scenario_seed=args.seed,
-            emulator_params_path=args.emulator_params,
-            radio_faults=args.radio_fault,
-            **options,
+        return gym.make(ENVIRONMENT_ID, **kwargs, **options)
+
+    # Also before several: what is wrong with the arguments is said by this process.
+    with closing(make_environment({})) as env, ExitStack() as stack:
+        model = None
+        if args.model not in SCRIPTED_POLICY_NAMES:
+            torch.set_num_threads(_THREADS)
+            model = load_policy(args.model, PPO.load)
+            check_fits(model, env, args.model)
+        workers = None
+        num_played = args.episodes * (1 if args.skip_baselines else 1 + len(BASELINES))
+        num_workers = min(args.workers or default_num_workers(num_played), args.episodes)
+        if num_workers > 1:
+            workers = stack.enter_context(open_workers(kwargs, num_workers))
+        if model is None:
+            own = run_shown(
+                args.model, make_environment, args.episodes, is_quiet=args.quiet, workers=workers
+            )
+        else:
+            own = _run_model(model, workers or env, args)
+            env.close()  # SUMO runs once in a process, and a baseline may need it.
+        if args.skip_baselines:
+            return own, {}
+        return own, run_baselines(
+            make_environment, args.episodes, own, is_quiet=args.quiet, workers=workers
         )
 
-    if args.model in SCRIPTED_POLICY_NAMES:
-        own = run_shown(args.model, make_environment, args.episodes, is_quiet=args.quiet)
-    else:
-        own = _run_model(args, make_environment({}))
-    if args.skip_baselines:
-        return own, {}
-    return own, run_baselines(make_environment, args.episodes, own, is_quiet=args.quiet)
 
-
-def _run_model(args: argparse.Namespace, env: gym.Env[Any, Any]) -> list[EpisodeRecord]:
-    """Run a trained model and close the environment."""
-    try:
-        model = load_policy(args.model, PPO.load)
-        with ProgressDisplay("policy", args.episodes, "episodes", is_quiet=args.quiet) as display:
-            check_fits(model, env, args.model)
-            return run_episodes(model, env, args.episodes, progress_of(display))
-    finally:
-        env.close()
+def _run_model(
+    model: BatchPolicy, source: ConvoyWorkers | gym.Env[Any, Any], args: argparse.Namespace
+) -> list[EpisodeRecord]:
+    """Run a trained model with its progress on standard error."""
+    with ProgressDisplay("policy", args.episodes, "episodes", is_quiet=args.quiet) as display:
+        show = progress_of(display)
+        if isinstance(source, ConvoyWorkers):
+            return play_policy(FixedBatches(model), source, args.episodes, show)
+        return run_episodes(OneOfABatch(model), source, args.episodes, show)
 
 
 def save_evaluation(
@@ -195,6 +215,7 @@ def save_evaluation(
         **report,
         "provenance": {
             "model_sha256": sha256_of_file(args.model) if is_file else None,
+            "threads": _THREADS,
             "git": git_state(),
             "versions": software_versions(),
             "container_image": container_image(),

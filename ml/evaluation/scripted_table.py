@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from typing import Any
 
 import gymnasium as gym
@@ -28,6 +29,7 @@ from ml.evaluation.verdict import (
     summarise_alarms,
     summarise_collisions,
 )
+from ml.evaluation.worker_episodes import default_num_workers, open_workers, play_scripted
 from ml.policies.baselines import SCRIPTED_POLICY_NAMES, make_scripted_policy
 from ml.provenance import installed_version, write_text_atomically
 from ml.types import MAX_PEERS
@@ -44,25 +46,31 @@ def run_all(args: argparse.Namespace) -> dict[str, list[EpisodeRecord]]:
     Returns:
         The records of each policy, in the order of SCRIPTED_POLICY_NAMES.
     """
+    kwargs = {
+        "dataset_dir": args.dataset_dir, "sumo_cfg": args.sumo_cfg,
+        "scenario_mode": args.split, "scenario_seed": args.seed,
+        "emulator_params_path": args.emulator_params, "radio_faults": args.radio_fault,
+    }  # fmt: skip
 
     def make_environment(options: Mapping[str, Any]) -> gym.Env[Any, Any]:
-        return gym.make(
-            ml.envs.ENVIRONMENT_ID,
-            dataset_dir=args.dataset_dir,
-            sumo_cfg=args.sumo_cfg,
-            scenario_mode=args.split,
-            scenario_seed=args.seed,
-            emulator_params_path=args.emulator_params,
-            radio_faults=args.radio_fault,
-            **options,
-        )
+        return gym.make(ml.envs.ENVIRONMENT_ID, **kwargs, **options)
 
     results: dict[str, list[EpisodeRecord]] = {}
-    for name in SCRIPTED_POLICY_NAMES:
-        sys.stderr.write(f"{name}: {args.episodes} episodes\n")
-        results[name] = run_scripted_policy(
-            make_scripted_policy(name), make_environment, args.episodes
-        )
+    # Also before several: what is wrong with the arguments is said by this process.
+    with closing(make_environment({})), ExitStack() as stack:
+        workers = None
+        num_played = args.episodes * len(SCRIPTED_POLICY_NAMES)
+        num_workers = min(args.workers or default_num_workers(num_played), args.episodes)
+        if num_workers > 1:
+            workers = stack.enter_context(open_workers(kwargs, num_workers))
+        for name in SCRIPTED_POLICY_NAMES:
+            sys.stderr.write(f"{name}: {args.episodes} episodes\n")
+            if workers is not None:
+                results[name] = play_scripted(name, workers, args.episodes)
+            else:
+                results[name] = run_scripted_policy(
+                    make_scripted_policy(name), make_environment, args.episodes
+                )
     reference = results["driver"]
     for name, records in results.items():
         check_same_episodes(reference, records, name)

@@ -11,13 +11,14 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from stable_baselines3.common.callbacks import BaseCallback
 
-from ml.envs.vector_env import ConvoyWorkers
+from ml.envs.supervision import WorkerCounts
+from ml.evaluation.fixed_batches import BatchPolicy, FixedBatches
+from ml.evaluation.worker_episodes import open_workers, play_policy
 from ml.policies.checkpoint import MODEL_FILE
 from ml.provenance import atomic_path, sha256_of_file
 from ml.records import json_ready
@@ -27,19 +28,6 @@ from ml.training.run_folder import BEST_MODEL_FILE, DEVELOPMENT_FILE
 FALSE_ALARMS = "false_alarms_3mps2"
 _MAX_WORKERS = 4
 _SECONDS_PER_HOUR = 3600.0
-
-
-class BatchPolicy(Protocol):
-    """Anything that acts on several observations at once, such as a model."""
-
-    def predict(
-        self,
-        observation: Any,  # noqa: ANN401 - a dict of arrays, typed otherwise by each library
-        *,
-        deterministic: bool,
-    ) -> tuple[npt.NDArray[Any], Any]:
-        """Return the actions, and a state that is not used here."""
-        ...
 
 
 class DevelopmentEpisodes:
@@ -63,30 +51,20 @@ class DevelopmentEpisodes:
     ) -> None:
         num_workers = min(num_workers, num_episodes)
         self.num_episodes = num_episodes
-        self._bounds = [row * num_episodes // num_workers for row in range(num_workers + 1)]
-        self._workers = ConvoyWorkers(
-            num_workers, environment_kwargs, environment_indices=[0] * num_workers
-        )
+        self._workers = open_workers(environment_kwargs, num_workers)
 
     def play(self, policy: BatchPolicy) -> list[dict[str, Any]]:
-        """Return the environment's record of each episode, in order.
+        """Return the record of each episode, in order.
 
         Args:
             policy: What acts, deterministically.
         """
-        starts, ends = self._bounds[:-1], self._bounds[1:]
-        records: list[list[dict[str, Any]]] = [[] for _ in starts]
-        missing = [end - start for start, end in zip(starts, ends, strict=True)]
-        observations, _ = self._workers.reset([{"episode_index": start} for start in starts])
-        while any(missing):
-            actions, _ = policy.predict(observations, deterministic=True)
-            step = self._workers.step(actions)
-            observations = step.observations
-            for row, info in enumerate(step.final_infos):
-                if info is not None and missing[row]:
-                    records[row].append(info["episode_record"])
-                    missing[row] -= 1
-        return [record for rows in records for record in rows]
+        return play_policy(FixedBatches(policy), self._workers, self.num_episodes)
+
+    @property
+    def counts(self) -> WorkerCounts:
+        """What became of the processes."""
+        return self._workers.counts
 
     def close(self) -> None:
         """Stop the processes; safe to call again."""
@@ -117,6 +95,11 @@ class DevelopmentCallback(BaseCallback):
         self._started_s = 0.0
         self.evaluations: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
+
+    @property
+    def counts(self) -> WorkerCounts:
+        """What became of the development episodes' processes."""
+        return self._episodes.counts
 
     def close(self) -> None:
         """Stop the development episodes' processes; safe to call again."""

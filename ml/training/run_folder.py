@@ -22,10 +22,12 @@ from typing import Any
 from ml.envs.departures import read_departures
 from ml.envs.scenario_manager import MANIFEST_FILE, TRAIN, ScenarioManager
 from ml.envs.sumo_connection import read_scenario_files
+from ml.envs.worker_process import ONE_THREAD
 from ml.errors import ConfigError, RadioParameterError, RecordError, ScenarioError
 from ml.espnow_emulator.parameters import load_radio_parameters
 from ml.evaluation.episode_files import BASELINE_EPISODES_FILE, EPISODES_FILE
 from ml.policies.checkpoint import MODEL_FILE
+from ml.processors import usable_cores
 from ml.provenance import (
     container_image,
     git_state,
@@ -221,6 +223,8 @@ def build_manifest(
         "hardware": {
             "processor": processor_name(),
             "num_processors": os.cpu_count(),
+            "usable_cores": usable_cores(),
+            "threads_of_each_worker": ONE_THREAD,
             "platform": platform.platform(),
         },
         "container_image": container_image(),

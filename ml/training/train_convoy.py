@@ -28,11 +28,12 @@ from ml.envs import ENVIRONMENT_ID
 from ml.envs.vector_env import ConvoyWorkers
 from ml.evaluation.baseline_runs import run_baselines
 from ml.evaluation.episode_files import save_episodes
-from ml.evaluation.episodes import EpisodeRecord, run_episodes
+from ml.evaluation.episodes import EpisodeRecord
 from ml.evaluation.verdict import build_report
 from ml.evaluation.verdict_text import format_report
 from ml.policies.checkpoint import MODEL_FILE, load_policy
 from ml.policies.deep_set_policy import create_deep_set_policy_kwargs, initialise_no_intervention
+from ml.processors import oversubscription_warning, usable_cores
 from ml.provenance import sha256_of_file, write_json_atomically
 from ml.records import json_ready, time_stamp
 from ml.training import recipe, run_folder
@@ -46,8 +47,10 @@ from ml.training.callbacks import (
     save_model_atomically,
 )
 from ml.training.development import DevelopmentCallback, DevelopmentEpisodes, training_report
+from ml.training.final_evaluation import baseline_workers, play_evaluation
 from ml.training.learners import choose_learner, scale_rewards
 from ml.training.old_run import check_removable, remove_run
+from ml.training.results import EvaluationResult, TrainingResult
 from ml.training.vector_adapter import WorkersVecEnv
 
 __all__ = [
@@ -59,34 +62,6 @@ __all__ = [
     "save_metrics",
     "train",
 ]
-
-
-class TrainingResult(dict[str, Any]):
-    """The summary that goes into `training` of metrics.json, with what is known beyond it.
-
-    Attributes:
-        report: Objects to add to metrics.json beside `training`.
-    """
-
-    def __init__(self, summary: Mapping[str, Any], report: Mapping[str, Any]) -> None:
-        super().__init__(summary)
-        self.report = dict(report)
-
-
-class EvaluationResult(dict[str, Any]):
-    """The summary that goes into `evaluation` of metrics.json, with what it was made from.
-
-    Attributes:
-        records: One record per episode.
-        baselines: The same of each baseline that was run.
-        report: Objects to add to metrics.json beside `evaluation`.
-    """
-
-    def __init__(self, summary: Mapping[str, Any], records: list[EpisodeRecord]) -> None:
-        super().__init__(summary)
-        self.records = records
-        self.baselines: dict[str, list[EpisodeRecord]] = {}
-        self.report: dict[str, Any] = {}
 
 
 # --- Training ------------------------------------------------------------------------------------
@@ -142,14 +117,22 @@ def train(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
         },
     )
     _say(f"Model saved to: {model_path}")
-    return model_path, TrainingResult(
+    result = TrainingResult(
         {"training_timesteps": args.total_timesteps}, {**report, "learner": learner}
     )
+    result.workers = {
+        "training": vector.counts.as_dict() if isinstance(vector, WorkersVecEnv) else None,
+        "development": None if judge is None else judge.counts.as_dict(),
+    }
+    return model_path, result
 
 
 def _open_environments(args: argparse.Namespace) -> VecEnv:
     """Open the training environments: one in this process, several in processes of their own."""
     num_envs = recipe.num_envs(args)
+    warning = oversubscription_warning(num_envs, getattr(args, "threads", 1), usable_cores())
+    if warning is not None and not getattr(args, "quiet", False):
+        sys.stderr.write(f"{warning}\n")
     kwargs = recipe.environment_kwargs(args, "train")
     # Also before several: what is wrong with the arguments is said here, by one process.
     env = gym.make(ENVIRONMENT_ID, **kwargs)
@@ -238,7 +221,7 @@ def evaluate(model_path: str, args: argparse.Namespace) -> dict[str, Any]:
         )
 
     try:
-        records = run_episodes(model, env, args.eval_episodes, on_episode=report_episode)
+        records, counts = play_evaluation(model, env, args, report_episode)
     finally:
         env.close()
     summary = _summarise(records)
@@ -249,7 +232,7 @@ def evaluate(model_path: str, args: argparse.Namespace) -> dict[str, Any]:
         f"  Collisions: {summary['collisions']}/{args.eval_episodes} "
         f"({summary['collision_rate'] * 100:.1f}%)"
     )
-    return EvaluationResult(summary, records)
+    return EvaluationResult(summary, records, counts)
 
 
 def _summarise(records: Sequence[EpisodeRecord]) -> dict[str, Any]:
@@ -287,9 +270,12 @@ def compare_with_baselines(result: EvaluationResult, args: argparse.Namespace) -
         return gym.make(ENVIRONMENT_ID, **{**recipe.environment_kwargs(args, "eval"), **options})
 
     if not args.skip_baselines:
-        result.baselines = run_baselines(
-            make_environment, args.eval_episodes, result.records, is_quiet=args.quiet
-        )
+        with baseline_workers(args) as workers:
+            result.baselines = run_baselines(
+                make_environment, args.eval_episodes, result.records,
+                is_quiet=args.quiet, workers=workers,
+            )  # fmt: skip
+            result.workers["baselines"] = None if workers is None else workers.counts.as_dict()
     result.report = build_report(result.records, result.baselines)
 
 
@@ -342,6 +328,10 @@ def save_metrics(
         "evaluation": eval_metrics,
         **getattr(training_metrics, "report", {}),
         **getattr(eval_metrics, "report", {}),
+        "workers": {
+            **getattr(training_metrics, "workers", {}),
+            **getattr(eval_metrics, "workers", {}),
+        },
         "provenance": {"sha256": hashes},
     }
     metrics_path = os.path.join(output_dir, run_folder.METRICS_FILE)  # noqa: PTH118 - a str

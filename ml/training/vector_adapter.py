@@ -11,6 +11,7 @@ import numpy.typing as npt
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
+from ml.envs.supervision import WorkerCounts
 from ml.envs.vector_env import Arrays, ConvoyWorkers, WorkersStep
 from ml.errors import ConfigError
 
@@ -33,6 +34,11 @@ class WorkersVecEnv(VecEnv):
         self._lengths = np.zeros(workers.num_envs, np.int64)
         self._started_s = time.monotonic()
         super().__init__(workers.num_envs, workers.observation_space, workers.action_space)
+
+    @property
+    def counts(self) -> WorkerCounts:
+        """What became of the processes."""
+        return self._workers.counts
 
     def reset(self) -> VecEnvObs:
         """Begin an episode in every environment and return the observations."""

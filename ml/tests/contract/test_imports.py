@@ -17,6 +17,7 @@ LEAF_MODULES = {
     "ml.provenance",
     "ml.command_line",
     "ml.kernels",
+    "ml.processors",
     "ml.progress",
     "ml.records",
     "ml.xml_files",
@@ -72,7 +73,7 @@ PACKAGES = {
     "ml.scripts": {"numpy", "rich"},
     "ml.policies": {"numpy", "gymnasium", "torch", "stable_baselines3"},
     "ml.evaluation": {"numpy", "gymnasium", "scipy"},
-    "ml.evaluation.run": {"gymnasium", "stable_baselines3"},
+    "ml.evaluation.run": {"gymnasium", "torch", "stable_baselines3"},
     "ml.training": {"numpy", "gymnasium", "rich", "torch", "stable_baselines3"},
     "ml.training.fast_update": {"numpy", "scipy", "threadpoolctl", "torch", "stable_baselines3"},
 }
