@@ -155,16 +155,22 @@ def write_network(
 ) -> None:
     """Copy weights, moments and the number of steps back, in place."""
     network.write(trained.arrays.weights)
+    _prepare_state(optimizer)
     for parameter in network.parameters:
+        optimizer.state[parameter]["step"].fill_(float(num_steps))
+    moments = {_FIRST_MOMENT: trained.first_moment, _SECOND_MOMENT: trained.second_moment}
+    for name, moment in moments.items():
+        write_tensors([optimizer.state[one][name] for one in network.parameters], moment)
+
+
+def _prepare_state(optimizer: torch.optim.Optimizer) -> None:
+    """Give every parameter its state in the optimiser's own order, as the first step would."""
+    for parameter in optimizer.param_groups[0]["params"]:
         state = optimizer.state[parameter]
         if not state:
             state["step"] = torch.zeros((), dtype=torch.float32)
             for name in (_FIRST_MOMENT, _SECOND_MOMENT):
                 state[name] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
-        state["step"].fill_(float(num_steps))
-    moments = {_FIRST_MOMENT: trained.first_moment, _SECOND_MOMENT: trained.second_moment}
-    for name, moment in moments.items():
-        write_tensors([optimizer.state[one][name] for one in network.parameters], moment)
 
 
 def pack_rollout(
