@@ -19,6 +19,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from ml.command_line import OneLineArgumentParser, integer_in, run_command
 from ml.envs.observation import observation_space
@@ -71,10 +72,10 @@ class FreeEnvironments(VecEnv):
         """Return the first observations."""
         return self._prepared[0]
 
-    def step_async(self, actions: Any) -> None:
+    def step_async(self, actions: object) -> None:
         """Do nothing."""
 
-    def step_wait(self) -> Any:
+    def step_wait(self) -> VecEnvStepReturn:
         """Return the next prepared step."""
         self._num_steps += 1
         row = self._num_steps % _NUM_PREPARED
@@ -84,18 +85,20 @@ class FreeEnvironments(VecEnv):
     def close(self) -> None:
         """Do nothing."""
 
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+    def get_attr(self, attr_name: str, indices: object = None) -> list[Any]:
         """Return None for each."""
         return [None] * self.num_envs
 
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+    def set_attr(self, attr_name: str, value: object, indices: object = None) -> None:
         """Do nothing."""
 
-    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> Any:
+    def env_method(
+        self, method_name: str, *args: object, indices: object = None, **kwargs: object
+    ) -> list[Any]:
         """Return None for each."""
         return [None] * self.num_envs
 
-    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+    def env_is_wrapped(self, wrapper_class: object, indices: object = None) -> list[bool]:
         """Return False for each."""
         return [False] * self.num_envs
 
