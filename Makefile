@@ -26,12 +26,13 @@ demo: $(STAMP) ## Generate a dataset, train, evaluate, and say where everything 
 	$(BIN)/python -m ml.scripts.gen_scenarios --base_dir ml/scenarios/base --output_dir $(DATASET) --seed 42 --train_count 90 --eval_count 90
 	$(BIN)/python -m ml.training.train_convoy --dataset_dir $(DATASET) --total_timesteps 20000 --eval_episodes 90 --output_dir $(RUN) --run_id demo
 
-bench: $(STAMP) ## Measure steps, stages, resets, memory and the radio
+bench: $(STAMP) ## Measure every speed that the project promises
 	$(BIN)/python benchmarks/environment_steps.py
 	$(BIN)/python benchmarks/environment_stages.py
 	$(BIN)/python benchmarks/environment_reset.py
 	$(BIN)/python benchmarks/reset_memory.py
 	$(BIN)/python benchmarks/radio_steps.py
+	$(BIN)/python benchmarks/learner_steps.py
 
 check: lint types test ## Everything that must pass: lint, types, tests
 
