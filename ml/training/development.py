@@ -20,9 +20,11 @@ from ml.envs.supervision import WorkerCounts
 from ml.evaluation.fixed_batches import BatchPolicy, FixedBatches
 from ml.evaluation.worker_episodes import open_workers, play_policy
 from ml.policies.checkpoint import MODEL_FILE
+from ml.policies.fast_forward import FastForward
 from ml.provenance import atomic_path, sha256_of_file
 from ml.records import json_ready
-from ml.training.callbacks import save_model_atomically
+from ml.training.callbacks import actor_critic_of, save_model_atomically
+from ml.training.fast_ppo import FastPPO
 from ml.training.run_folder import BEST_MODEL_FILE, DEVELOPMENT_FILE
 
 FALSE_ALARMS = "false_alarms_3mps2"
@@ -123,7 +125,9 @@ class DevelopmentCallback(BaseCallback):
         """Judge the present policy; the first one with the highest mean return is the best."""
         self._num_due = self.num_timesteps // self._interval_steps
         begun_s = time.monotonic()
-        records = self._episodes.play(self.model)
+        is_fast = isinstance(self.model, FastPPO)
+        policy = FastForward(actor_critic_of(self.model)) if is_fast else self.model
+        records = self._episodes.play(policy)
         now_s = time.monotonic()
         row = {
             "steps": self.num_timesteps,
