@@ -33,6 +33,8 @@ bench: $(STAMP) ## Measure every speed that the project promises
 	$(BIN)/python benchmarks/reset_memory.py
 	$(BIN)/python benchmarks/radio_steps.py
 	$(BIN)/python benchmarks/learner_steps.py
+	$(BIN)/python benchmarks/vector_steps.py
+	$(BIN)/python benchmarks/evaluation_episodes.py
 
 check: lint types test ## Everything that must pass: lint, types, tests
 

@@ -16,7 +16,7 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -163,19 +163,19 @@ class _Worker:
     """One environment and the rows it writes."""
 
     def __init__(self, channel: Channel) -> None:
-        """Take the setup, the first thing in the pipe of commands."""
+        """Hold nothing yet."""
         self._channel = channel
         self._commands = Connection(channel.commands, writable=False)
         self._answers = Connection(channel.answers, readable=False)
-        self._setup: WorkerSetup = self._commands.recv()
-        self._row = self._setup.row
         self._num_steps, self._scenario_id = 0, None
         self._first_memory_bytes: int | None = None
         self.env: gym.Env[Any, Any] | None = None
 
     def serve(self) -> None:
         """Make the environment and do what the parent asks until it says stop."""
-        setup, channel = self._setup, self._channel
+        channel = self._channel
+        setup: WorkerSetup = self._commands.recv()
+        self._row, self._growth_limit_bytes = setup.row, setup.memory_growth_limit_bytes
         env = self.env = setup.environment(**setup.kwargs)
         space, actions = env.observation_space, env.action_space
         if not isinstance(space, gym.spaces.Dict) or not isinstance(actions, gym.spaces.Box):
@@ -183,13 +183,20 @@ class _Worker:
         spaces = Spaces(space, actions)
         self.answer(Ready(spaces, getattr(env, "master_seed", None)))
         command = wait_for_ring(channel.command_bell)
-        self._arrays = SharedArrays(channel.memory, spaces, setup.num_envs)
+        self._map(SharedArrays(channel.memory, spaces, setup.num_envs))
         while command not in {STOP, b""}:
             if command == STEP:
                 self._answer_step(self._step(env))
             else:
                 self.answer(self._obey(env, self._commands.recv()))
             command = wait_for_ring(channel.command_bell)
+
+    def _map(self, arrays: SharedArrays) -> None:
+        """Keep a view of each row of this worker: indexing them anew would cost as much again."""
+        self._arrays, row = arrays, self._row
+        self._action = arrays.actions[row]
+        self._now = [(key, rows[row]) for key, rows in arrays.observations.items()]
+        self._at_end = [(key, rows[row]) for key, rows in arrays.final_observations.items()]
 
     def _obey(self, env: gym.Env[Any, Any], command: Reset | Call) -> object:
         """Do what a message asks for and return the answer."""
@@ -206,7 +213,7 @@ class _Worker:
                     f"the repeated episode must last {len(command.actions)} steps or more. "
                     "Got its end before. Report it."
                 )
-            self._arrays.actions[self._row] = action
+            self._action[...] = action
             end = self._step(env)
         return end
 
@@ -220,13 +227,13 @@ class _Worker:
         """Take one step; at the end of an episode, keep its end and begin the next one."""
         arrays, row = self._arrays, self._row
         self._num_steps += 1
-        observation, reward, terminated, truncated, info = env.step(arrays.actions[row])
+        observation, reward, terminated, truncated, info = env.step(self._action)
         arrays.rewards[row] = reward
         arrays.terminated[row], arrays.truncated[row] = terminated, truncated
         if not (terminated or truncated):
-            self._write(arrays.observations, observation)
+            _write(self._now, observation)
             return None
-        self._write(arrays.final_observations, observation)
+        _write(self._at_end, observation)
         kept = {key: value for key, value in info.items() if key != REWARD_TERMS}
         if self._has_grown():
             return EpisodeEnd(kept, None)
@@ -240,7 +247,7 @@ class _Worker:
         index = int(self._arrays.next_episodes[self._row])
         observation, info = env.reset(seed=seed, options={"episode_index": index, **options})
         self._scenario_id = info.get("scenario_id")
-        self._write(self._arrays.observations, observation)
+        _write(self._now, observation)
         return info
 
     def _has_grown(self) -> bool:
@@ -248,14 +255,7 @@ class _Worker:
         memory_bytes = _resident_bytes()
         if self._first_memory_bytes is None:
             self._first_memory_bytes = memory_bytes
-        growth_bytes = memory_bytes - self._first_memory_bytes
-        return growth_bytes > self._setup.memory_growth_limit_bytes
-
-    def _write(
-        self, arrays: Mapping[str, npt.NDArray[Any]], observation: Mapping[str, Any]
-    ) -> None:
-        for key, array in arrays.items():
-            array[self._row] = observation[key]
+        return memory_bytes - self._first_memory_bytes > self._growth_limit_bytes
 
     def answer(self, content: object) -> None:
         """Send a message to the parent."""
@@ -276,6 +276,14 @@ class _Worker:
             self.answer(failure)
         except OSError:
             return
+
+
+def _write(
+    rows: Sequence[tuple[str, npt.NDArray[Any]]], observation: Mapping[str, npt.NDArray[Any]]
+) -> None:
+    """Copy an observation into the shared memory."""
+    for key, row in rows:
+        row[...] = observation[key]
 
 
 def _resident_bytes() -> int:

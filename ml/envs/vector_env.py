@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -230,7 +229,7 @@ class ConvoyWorkers:
         final_infos: list[dict[str, Any] | None] = [None] * self.num_envs
         next_infos: list[dict[str, Any] | None] = [None] * self.num_envs
         for row in range(self.num_envs):
-            end = self._pool.receive_step(row, partial(self._replay_command, row))
+            end = self._pool.receive_step(row, self._replay_command)
             if end is not None:
                 final_infos[row], next_infos[row] = self._end_episode(row, end)
         arrays = self._arrays

@@ -71,7 +71,7 @@ class WorkerPool:
         for worker in self._workers:
             worker.ring()
 
-    def receive_step(self, row: int, repeat: Callable[[], Reset]) -> Any:  # noqa: ANN401 - None or EpisodeEnd
+    def receive_step(self, row: int, repeat: Callable[[int], Reset]) -> Any:  # noqa: ANN401 - None or EpisodeEnd
         """Wait for the end of a step.
 
         Args:
@@ -81,8 +81,10 @@ class WorkerPool:
         try:
             answer = self._workers[row].receive(self._supervision.step_limit_s)
         except WorkerLostError as loss:
-            return self._replace_lost(row, loss, repeat())
-        return answer if answer is None else self._checked(row, answer, repeat)
+            return self._replace_lost(row, loss, repeat(row))
+        if isinstance(answer, Failure):
+            self._checked(row, answer, repeat(row))
+        return answer
 
     def send(self, row: int, command: Reset | Call) -> float:
         """Send a command that begins something new.
@@ -150,17 +152,11 @@ class WorkerPool:
         worker.send(command)
         return self._checked(row, worker.receive(self._slow_limit_s), command)
 
-    def _checked(
-        self,
-        row: int,
-        answer: Any,  # noqa: ANN401 - what the command asked for
-        command: Reset | Call | Callable[[], Reset] | None,
-    ) -> Any:  # noqa: ANN401 - what the command asked for
+    def _checked(self, row: int, answer: Any, command: Reset | Call | None) -> Any:  # noqa: ANN401 - what the command asked for
         """Return an answer, or stop all and raise what the worker raised."""
         if isinstance(answer, Failure):
             self.close()
-            known = command if isinstance(command, Reset | Call | None) else command()
-            raise _error_from(answer, self._place(row, known, answer))
+            raise _error_from(answer, self._place(row, command, answer))
         return answer
 
     def _place(self, row: int, command: Reset | Call | None, failure: Failure | None) -> str:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -81,6 +82,16 @@ class TestFailures:
     def test_refusal_at_the_start_is_the_same_error_and_leaves_no_process(self):
         with pytest.raises(ScenarioError, match=r"nothing here\. Go elsewhere\."):
             ConvoyWorkers(2, {"mode": "refuse"}, environment=CountingEnv)
+
+    def test_environment_that_cannot_be_imported_is_an_error_of_the_parent(self, capfd):
+        local = type("Local", (CountingEnv,), {"__module__": "nowhere_to_be_found"})
+        sys.modules["nowhere_to_be_found"] = types.SimpleNamespace(Local=local)
+        try:
+            with pytest.raises(SimulatorError, match="worker 0 of 2 failed with ModuleNotFound"):
+                ConvoyWorkers(2, {}, environment=local)
+        finally:
+            del sys.modules["nowhere_to_be_found"]
+        assert capfd.readouterr().err == ""
 
     def test_error_of_ours_arrives_as_itself_with_worker_and_episode(self, open_workers, capfd):
         workers = open_workers("scenario")
