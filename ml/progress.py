@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -59,15 +60,24 @@ class ProgressDisplay:
         if self._bar is not None:
             self._bar.stop()
 
-    def update(self, done: int, note: str = "", *, is_last: bool = False) -> None:
-        """Show ``done`` units and a note, unless the last picture is still fresh."""
+    def update(
+        self, done: int, note: Callable[[], str] | None = None, *, is_last: bool = False
+    ) -> None:
+        """Show ``done`` units and a note, unless the last picture is still fresh.
+
+        Args:
+            done: Units of work done.
+            note: Returns more to say; called only when it is shown.
+            is_last: Show it in any case.
+        """
         now_s = time.monotonic()
         interval_s = PLAIN_INTERVAL_S if self._bar is None else _REFRESH_INTERVAL_S
         if self._is_quiet or (now_s - self._shown_s < interval_s and not is_last):
             return
         self._shown_s = now_s
         rate = done / max(now_s - self._started_s, 1e-9)
-        text = f"{self._unit}, {rate:,.3g} {self._unit}/s{note and ', '}{note}"
+        said = note() if note else ""
+        text = f"{self._unit}, {rate:,.3g} {self._unit}/s{said and ', '}{said}"
         if self._bar is not None:
             self._bar.update(self._task, completed=min(done, self.total), text=text)
             return

@@ -72,3 +72,9 @@ TRACE_DRIVER_COMMAND = 7  # [m/s^2], the driver's own commanded acceleration
 TRACE_ORACLE_DEMAND = 8  # [m/s^2] >= 0, what full knowledge would have demanded at the decision
 TRACE_DISTANCE = 9  # [m] driven by the ego since the start of the episode
 NUM_TRACE_FIELDS = 10
+
+# --- Where an environment's time goes: ``stage_seconds``, (NUM_STAGES,), [s] ------------------
+STAGE_SIMULATOR = 0  # SUMO, drivers, hazards, contacts; resets
+STAGE_RADIO = 1  # sensors, air, receiver
+STAGE_OBSERVATION = 2  # observation, reward, record
+NUM_STAGES = 3

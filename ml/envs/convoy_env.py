@@ -22,8 +22,6 @@ from ml.envs.conditions import (
 )
 from ml.envs.episode_recorder import EpisodeRecorder
 from ml.envs.hazards import (
-    CALM,
-    CALM_PLAN,
     MIN_SOURCE_SPEED_MPS,
     HazardPlan,
     HazardSetting,
@@ -33,6 +31,7 @@ from ml.envs.observation import Observer, observation_space, observation_tables
 from ml.envs.reward import RewardFunction, reward_table
 from ml.envs.scenario_manager import MODES
 from ml.envs.scenario_source import open_scenario_source
+from ml.envs.stage_timer import StageTimer
 from ml.envs.sumo_connection import ScenarioFiles, SumoConnection
 from ml.envs.traffic import StepEvents, Traffic
 from ml.errors import ConfigError, ScenarioError
@@ -44,6 +43,9 @@ from ml.seeding import EpisodeStreams, check_master_seed, episode_streams
 from ml.types import (
     CAR_ACCELERATION,
     CONTROL_PERIOD_S,
+    STAGE_OBSERVATION,
+    STAGE_RADIO,
+    STAGE_SIMULATOR,
     FloatArray,
 )
 
@@ -179,9 +181,9 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         self.action_space = action_space()
         self._connection = SumoConnection(gui=gui or render_mode == "human")
         self._traffic = Traffic(self._connection)
-        self._observer = Observer()
-        self._reward = RewardFunction()
+        self._observer, self._reward = Observer(), RewardFunction()
         self._recorder = EpisodeRecorder(max_steps)
+        self.stage_timer = StageTimer()
         self._episode_index = 0
         self._is_running = False
 
@@ -200,6 +202,7 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             The observation and ``info`` with the scenario, the seed and the planned hazard.
         """
         super().reset(seed=seed)
+        self.stage_timer.start()
         options = checked_reset_options(options)
         if seed is not None:
             self.master_seed = check_master_seed(seed)
@@ -209,11 +212,9 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             self._episode_index = options["episode_index"]
         files, scenario_id = self._scenarios.select(self._episode_index, options.get("scenario_id"))
         streams = episode_streams(
-            self.master_seed,
-            split=self._mode,
-            environment_index=self._environment_index,
+            self.master_seed, split=self._mode, environment_index=self._environment_index,
             episode_index=self._episode_index,
-        )
+        )  # fmt: skip
         try:
             observation = self._begin_episode(files, streams, options)
         except BaseException:
@@ -222,6 +223,7 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         self._scenario_id, self._current_index = scenario_id, self._episode_index
         self._episode_index += 1
         self._is_running = True
+        self.stage_timer.lap(STAGE_SIMULATOR)
         return observation, {**self._identity(), "hazard": asdict(self._traffic.plan)}
 
     def step(self, action: np.ndarray) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -235,12 +237,15 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         """
         if not self._is_running:
             raise ConfigError("step must follow reset: the episode is over or has not begun.")
+        self.stage_timer.start()
         demand_mps2 = demand_from_action(action)
         oracle_mps2 = self.oracle_demand_mps2
         acceleration_before = float(self.cars[0, CAR_ACCELERATION])
         events = self._advance_traffic(demand_mps2)
         self._time_s = (self._recorder.num_steps + 1) * CONTROL_PERIOD_S
+        self.stage_timer.lap(STAGE_SIMULATOR)
         self._hear()
+        self.stage_timer.lap(STAGE_RADIO)
         observation = self._observe()
         reward, terms = self._reward(
             self.cars, acceleration_before, self._traffic.ego_driver_command_mps2,
@@ -258,15 +263,14 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         if events.peer_contacts:
             info["peer_contacts"] = events.peer_contacts
         if terminated or truncated:
-            record = self._recorder.record(
-                self._identity(), self._traffic, impact_speed_mps=events.impact_speed_mps
-            )
+            impact = events.impact_speed_mps
             info["episode_record"] = {
-                **record,
+                **self._recorder.record(self._identity(), self._traffic, impact_speed_mps=impact),
                 "end_reason": end_reason,
                 **self.radio.record(),
             }
             self._is_running = False
+        self.stage_timer.lap(STAGE_OBSERVATION)
         return observation, reward, terminated, truncated, info
 
     def close(self) -> None:
@@ -345,20 +349,16 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         self, generator: np.random.Generator, options: Mapping[str, Any]
     ) -> HazardPlan:
         """Draw the hazard; a convoy too slow for one is calm unless one is asked for."""
-        request = options.get("hazard")
+        is_slow = self._traffic.convoy_speed_mps < MIN_SOURCE_SPEED_MPS
         setting = HazardSetting(
             mode=self._mode,
             num_peers=self._traffic.convoy.num_peers,
             episode_s=self.max_steps * CONTROL_PERIOD_S,
             friction_mps2=self._traffic.surest_braking_mps2,
             episode_index=self._episode_index,
+            is_calm_unless_asked=is_slow or not self._hazard_injection,
         )
-        plan = draw_hazard(generator, setting, request)
-        is_asked_for = request is not None and request.get("kind", CALM) != CALM
-        is_slow = self._traffic.convoy_speed_mps < MIN_SOURCE_SPEED_MPS
-        if not is_asked_for and (is_slow or not self._hazard_injection):
-            return CALM_PLAN
-        return plan
+        return draw_hazard(generator, setting, options.get("hazard"))
 
     def _advance_traffic(self, demand_mps2: float) -> StepEvents:
         """Move the cars by one control period."""

@@ -26,6 +26,7 @@ import gymnasium as gym
 import numpy.typing as npt
 
 from ml.envs.shared_arrays import SharedArrays, Spaces, ring, wait_for_ring
+from ml.envs.stage_timer import StageTimer
 from ml.errors import RoadSenseError, SimulatorError
 
 STEP, MESSAGE, STOP = ring(1), ring(2), ring(3)
@@ -177,6 +178,7 @@ class _Worker:
         setup: WorkerSetup = self._commands.recv()
         self._row, self._growth_limit_bytes = setup.row, setup.memory_growth_limit_bytes
         env = self.env = setup.environment(**setup.kwargs)
+        self._timer: StageTimer | None = getattr(env, "stage_timer", None)
         space, actions = env.observation_space, env.action_space
         if not isinstance(space, gym.spaces.Dict) or not isinstance(actions, gym.spaces.Box):
             raise TypeError("the environment must have a Dict of observations and a Box of actions")
@@ -194,7 +196,7 @@ class _Worker:
     def _map(self, arrays: SharedArrays) -> None:
         """Keep a view of each row of this worker: indexing them anew would cost as much again."""
         self._arrays, row = arrays, self._row
-        self._action = arrays.actions[row]
+        self._action, self._stage_seconds = arrays.actions[row], arrays.stage_seconds[row]
         self._now = [(key, rows[row]) for key, rows in arrays.observations.items()]
         self._at_end = [(key, rows[row]) for key, rows in arrays.final_observations.items()]
 
@@ -234,6 +236,8 @@ class _Worker:
             _write(self._now, observation)
             return None
         _write(self._at_end, observation)
+        if self._timer is not None:
+            self._stage_seconds += self._timer.take()
         kept = {key: value for key, value in info.items() if key != REWARD_TERMS}
         if self._has_grown():
             return EpisodeEnd(kept, None)

@@ -69,6 +69,7 @@ class HazardSetting:
         friction_mps2: Largest deceleration that the road allows.
         episode_index: Index of the episode. Outside training it decides the source's rank, so
             that every rank gets its turn.
+        is_calm_unless_asked: Whether no car brakes unless the request names a kind.
     """
 
     mode: str
@@ -76,6 +77,7 @@ class HazardSetting:
     episode_s: float
     friction_mps2: float
     episode_index: int
+    is_calm_unless_asked: bool = False
 
 
 def draw_hazard(
@@ -113,7 +115,8 @@ def draw_hazard(
 
     wanted = _checked_request(request or {}, num_peers)
     kind = wanted.get("kind", kind)
-    if num_peers == 0 or kind == CALM:
+    is_left_out = setting.is_calm_unless_asked and "kind" not in wanted
+    if num_peers == 0 or kind == CALM or is_left_out:
         return CALM_PLAN
     low, high = BENIGN_DECELERATION_MPS2 if kind == BENIGN else HARD_DECELERATION_MPS2
     deceleration = wanted.get("deceleration_mps2", low + (high - low) * severity)

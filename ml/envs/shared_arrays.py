@@ -14,6 +14,8 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
+from ml.types import NUM_STAGES
+
 _ALIGNMENT_BYTES = 64
 _RING_BYTES = 8
 
@@ -39,6 +41,8 @@ class SharedArrays:
         final_observations: The same at the end of its last episode.
         actions: Shape (num_envs, ...): what to do next.
         rewards: Shape (num_envs,), float64.
+        stage_seconds: Shape (num_envs, NUM_STAGES), float64: time in the stages of all episodes
+            that ended, zeros where an environment does not tell [s].
         next_episodes: Shape (num_envs,), int64: index of the episode after the present one.
         terminated: Shape (num_envs,), bool.
         truncated: Shape (num_envs,), bool.
@@ -53,6 +57,7 @@ class SharedArrays:
         self.final_observations = {key: self._rows(num_envs, box) for key, box in boxes.items()}
         self.actions = self._rows(num_envs, spaces.actions)
         self.rewards = self._array((num_envs,), np.float64)
+        self.stage_seconds = self._array((num_envs, NUM_STAGES), np.float64)
         self.next_episodes = self._array((num_envs,), np.int64)
         self.terminated = self._array((num_envs,), np.bool_)
         self.truncated = self._array((num_envs,), np.bool_)
@@ -62,7 +67,8 @@ class SharedArrays:
         """Return how much memory the arrays need, ample for their alignment."""
         boxes = [*spaces.observations.spaces.values()] * 2 + [spaces.actions]
         row = sum(int(np.prod(_shape_of(box))) * _dtype_of(box).itemsize for box in boxes)
-        numbers = num_envs * (row + 8 + 8 + 1 + 1) + (len(boxes) + 4) * _ALIGNMENT_BYTES
+        numbers = num_envs * (row + 8 * (2 + NUM_STAGES) + 1 + 1)
+        numbers += (len(boxes) + 5) * _ALIGNMENT_BYTES
         return max(numbers, mmap.PAGESIZE)
 
     def _rows(self, num_envs: int, box: gym.Space[Any]) -> npt.NDArray[Any]:

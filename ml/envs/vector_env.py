@@ -146,6 +146,11 @@ class ConvoyWorkers:
         """
         return self._arrays.next_episodes
 
+    @property
+    def stage_seconds(self) -> npt.NDArray[np.float64]:
+        """Time in the stages of each environment's ended episodes, (num_envs, NUM_STAGES) [s]."""
+        return self._arrays.stage_seconds
+
     def reset(
         self,
         options: Sequence[Options | None] | None = None,

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ml.errors import ConfigError, PolicyError, RecordError
 from ml.policies.deep_set_policy import clamp_action_std, has_finite_weights
 from ml.progress import ProgressDisplay
 from ml.provenance import atomic_path
+from ml.training.stage_shares import StageClock, StageShares
 
 _EPISODES_IN_MEAN = 100
 
@@ -87,16 +88,27 @@ class ProgressCallback(BaseCallback):
     A row has `steps`, `time_s` since the start, `episodes` and `collision_rate` of this rollout
     (null without an episode), `episode_reward_mean` over the last 100 episodes as the environment
     gave it, and of the update `approx_kl`, `entropy`, `explained_variance`, `value_loss` and
-    `log_std`. A value that does not exist yet, or is not finite, is null.
+    `log_std`. `shares` tells where the time went so far; see ``StageShares``. A value that does not
+    exist yet, or is not finite, is null.
 
     Args:
         path: File to append to.
         total_timesteps: Steps asked for.
+        start_clock: Begins to measure where the time goes; None leaves that out.
         is_quiet: Show nothing; the file is written all the same.
     """
 
-    def __init__(self, path: str | Path, total_timesteps: int, *, is_quiet: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        total_timesteps: int,
+        *,
+        start_clock: Callable[[], StageClock] | None = None,
+        is_quiet: bool = False,
+    ) -> None:
         super().__init__()
+        self._start_clock = start_clock
+        self._clock: StageClock | None = None
         self._path, self._total_timesteps, self._is_quiet = Path(path), total_timesteps, is_quiet
         self._returns: deque[float] = deque(maxlen=_EPISODES_IN_MEAN)
         self._num_episodes = self._num_collisions = 0
@@ -105,6 +117,7 @@ class ProgressCallback(BaseCallback):
 
     def _on_training_start(self) -> None:
         self._started_s = time.monotonic()
+        self._clock = self._start_clock() if self._start_clock else None
         self._display = ProgressDisplay(
             "training", self._total_timesteps, "steps", is_quiet=self._is_quiet
         )
@@ -115,18 +128,24 @@ class ProgressCallback(BaseCallback):
             if is_done:
                 self._count_episode(info)
         if self._display is not None:
-            self._display.update(self.num_timesteps, self._note())
+            self._display.update(self.num_timesteps, self._note)
         return True
 
     def _on_rollout_start(self) -> None:
         if self.num_timesteps > 0:
             self._write_row()
+        if self._clock is not None:
+            self._clock.start_rollout()
+
+    def _on_rollout_end(self) -> None:
+        if self._clock is not None:
+            self._clock.end_rollout()
 
     def _on_training_end(self) -> None:
         self._write_row()
         self.logger.dump(self.num_timesteps)
         if self._display is not None:
-            self._display.update(self.num_timesteps, self._note(), is_last=True)
+            self._display.update(self.num_timesteps, self._note, is_last=True)
 
     def close(self) -> None:
         """Give the terminal back, also after a failure."""
@@ -141,8 +160,12 @@ class ProgressCallback(BaseCallback):
             self._returns.append(float(info["episode"]["r"]))
 
     def _note(self) -> str:
-        mean = self._mean_return()
-        return "" if mean is None else f"mean episode reward {mean:.1f}"
+        mean, shares = self._mean_return(), self._shares()
+        notes = [] if mean is None else [f"mean episode reward {mean:.1f}"]
+        return "; ".join([*notes, shares.text] if shares else notes)
+
+    def _shares(self) -> StageShares | None:
+        return self._clock.shares() if self._clock is not None else None
 
     def _mean_return(self) -> float | None:
         return sum(self._returns) / len(self._returns) if self._returns else None
@@ -151,6 +174,7 @@ class ProgressCallback(BaseCallback):
         """Append the row of the rollout and its update, and start counting the next one."""
         learned = self.logger.name_to_value
         entropy_loss = _finite(learned.get("train/entropy_loss"))
+        shares = self._shares()
         row = {
             "steps": self.num_timesteps,
             "time_s": round(time.monotonic() - self._started_s, 3),
@@ -164,6 +188,7 @@ class ProgressCallback(BaseCallback):
             "explained_variance": _finite(learned.get("train/explained_variance")),
             "value_loss": _finite(learned.get("train/value_loss")),
             "log_std": _finite(mean_log_std(self.model)),
+            "shares": vars(shares) if shares else None,
         }
         with self._path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row, allow_nan=False) + "\n")

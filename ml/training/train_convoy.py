@@ -51,6 +51,7 @@ from ml.training.final_evaluation import baseline_workers, play_evaluation
 from ml.training.learners import choose_learner, scale_rewards
 from ml.training.old_run import check_removable, remove_run
 from ml.training.results import EvaluationResult, TrainingResult
+from ml.training.stage_shares import StageClock, TimedVecEnv
 from ml.training.vector_adapter import WorkersVecEnv
 
 __all__ = [
@@ -163,12 +164,13 @@ def _learn(
     torch.set_num_threads(getattr(args, "threads", 1))
     set_random_seed(args.seed)
     folder = Path(args.output_dir)
+    timed = TimedVecEnv(vector)
     with warnings.catch_warnings():
         # Whoever asks for a GPU need not be told that a small network is no faster there.
         warnings.filterwarnings("ignore", message="You are trying to run PPO on the GPU")
         model = PPO(
             "MultiInputPolicy",
-            scale_rewards(vector, recipe.learner(args), recipe.GAMMA),
+            scale_rewards(timed, recipe.learner(args), recipe.GAMMA),
             policy_kwargs=create_deep_set_policy_kwargs(peer_embed_dim=recipe.PEER_EMBED_DIM),
             verbose=0,
             tensorboard_log=str(folder / run_folder.TENSORBOARD_FOLDER),
@@ -179,6 +181,7 @@ def _learn(
     progress = ProgressCallback(
         folder / run_folder.PROGRESS_FILE,
         args.total_timesteps,
+        start_clock=lambda: StageClock(timed, min(timed.num_envs, usable_cores())),
         is_quiet=getattr(args, "quiet", False),
     )
     checkpoints = CheckpointCallback(folder / run_folder.CHECKPOINT_FOLDER)

@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 from ml.envs.supervision import WorkerCounts
 from ml.envs.vector_env import Arrays, ConvoyWorkers, WorkersStep
 from ml.errors import ConfigError
+from ml.types import FloatArray
 
 VecEnvIndices = None | int | Iterable[int]
 
@@ -39,6 +40,11 @@ class WorkersVecEnv(VecEnv):
     def counts(self) -> WorkerCounts:
         """What became of the processes."""
         return self._workers.counts
+
+    @property
+    def stage_seconds(self) -> FloatArray:
+        """Time in the stages of each environment's ended episodes, (num_envs, NUM_STAGES) [s]."""
+        return self._workers.stage_seconds
 
     def reset(self) -> VecEnvObs:
         """Begin an episode in every environment and return the observations."""

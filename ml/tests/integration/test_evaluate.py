@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 from ml.errors import ConfigError, PolicyError, RecordError
 from ml.evaluation.run import main as evaluate
@@ -40,6 +41,14 @@ def test_a_run_folder_brings_its_own_dataset(run_dir, dataset_dir, tmp_path, cap
         "eval_001",
     ]
     assert "Verdict:" in capsys.readouterr().out
+
+
+def test_the_policy_acts_on_one_thread_as_in_training(run_dir, capsys):
+    torch.set_num_threads(2)
+
+    evaluate(["--model", str(run_dir), "--episodes", "1", "--skip_baselines", "--quiet"])
+
+    assert torch.get_num_threads() == 1
 
 
 def test_baselines_meet_the_same_episodes(run_dir, tmp_path, capsys):

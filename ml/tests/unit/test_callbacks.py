@@ -148,7 +148,7 @@ def test_value_that_is_not_finite_becomes_null(tmp_path):
 def test_progress_is_plain_lines_where_standard_error_is_no_terminal(capsys):
     with ProgressDisplay("training", 100, "steps") as display:
         display.update(40)
-        display.update(100, "mean episode reward -1.0", is_last=True)
+        display.update(100, lambda: "mean episode reward -1.0", is_last=True)
     captured = capsys.readouterr()
     assert captured.out == ""
     (line,) = captured.err.splitlines()
