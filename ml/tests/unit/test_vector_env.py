@@ -1,6 +1,7 @@
 """Tests of ml.envs.vector_env: several processes behave as one, and fail as one."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -126,8 +127,11 @@ class TestFailures:
         workers.reset()
         for _ in range(4):
             workers.step(NO_ACTION)
-        workers.send(NO_ACTION)  # worker 1 sleeps for a minute now
-        workers.close()
+        workers.send(NO_ACTION)
+        bell = workers._pool._workers[1]._command_bell.waiting
+        while select.select([bell], [], [], 0.0)[0]:
+            time.sleep(0.01)
+        workers.close()  # worker 1 has heard the bell and sleeps for a minute now
         assert wait_until_gone(workers.process_ids)
         assert workers._pool._workers[1].return_code == -signal.SIGKILL
 
