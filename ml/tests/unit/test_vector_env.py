@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 import types
 
 import numpy as np
