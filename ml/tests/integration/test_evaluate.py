@@ -61,6 +61,19 @@ def test_baselines_meet_the_same_episodes(run_dir, tmp_path, capsys):
         assert own == [[row[name] for name in identity] for row in rows if row["policy"] == policy]
 
 
+def test_workers_change_no_result(run_dir, tmp_path, capsys):
+    pages = []
+    for number in ("1", "3"):
+        evaluate(["--model", str(run_dir), "--episodes", "4", "--workers", number,
+                  "--output_dir", str(tmp_path / number)])  # fmt: skip
+        names = ("episodes.jsonl", "baseline_episodes.jsonl")
+        pages.append([(tmp_path / number / name).read_text() for name in names])
+        pages[-1].append(capsys.readouterr().out.replace(str(tmp_path / number), "folder"))
+
+    assert pages[0] == pages[1]
+    assert len(pages[0][0].splitlines()) == 4
+
+
 def test_a_scripted_policy_is_evaluated_by_its_name(base_cfg, capsys):
     evaluate(["--model", "eebl", "--sumo_cfg", str(base_cfg), "--episodes", "1",
               "--skip_baselines", "--quiet"])  # fmt: skip

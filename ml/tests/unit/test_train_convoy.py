@@ -18,6 +18,7 @@ from ml.training import recipe, rollout, run_folder, train_convoy
 from ml.training.development import training_report
 from ml.training.train_convoy import (
     EvaluationResult,
+    TrainingResult,
     evaluate,
     main,
     parse_args,
@@ -345,6 +346,19 @@ class TestSaveMetrics:
         jsonschema.validate(metrics, json.loads(SCHEMA_PATH.read_text()))
         assert metrics["evaluation"] == dict(eval_metrics)
         assert metrics["verdict"]["result"] == "INCONCLUSIVE"
+
+    def test_replaced_workers_are_counted_by_what_they_played(self, tmp_path, eval_metrics):
+        counts = {"lost": 1, "hung": 0, "recycled": 2, "replayed_steps": 30}
+        result = TrainingResult(TRAINING, {})
+        result.workers = {"training": counts, "development": None}
+        eval_metrics.workers["baselines"] = counts
+        path = save_metrics(str(tmp_path), result, eval_metrics, spec_namespace())
+        metrics = json.loads(Path(path).read_text())
+        jsonschema.validate(metrics, json.loads(SCHEMA_PATH.read_text()))
+        assert metrics["training"] == TRAINING
+        assert metrics["workers"] == {
+            "training": counts, "development": None, "evaluation": None, "baselines": counts,
+        }  # fmt: skip
 
     def test_models_and_development_have_keys_of_their_own(self, tmp_path):
         for name in ("model_final.zip", "model_best.zip"):
