@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not installed. Install Python 3.11, or name another with PYTHON=python3.12." >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@$(BIN)/python -m ml.scripts.check_setup
+	@$(BIN)/python -m ml.scripts.doctor --seconds 0
 	@touch $@
 
 demo: $(STAMP) ## Generate a dataset, train, evaluate, and say where everything is

@@ -33,6 +33,12 @@ class Verb(NamedTuple):
 
 
 VERBS = {
+    "doctor": Verb(
+        "ml.scripts.doctor",
+        "ml.scripts.doctor",
+        "parse_args",
+        "Check this installation, and measure what bounds it.",
+    ),
     "generate": Verb(
         "ml.scripts.gen_scenarios",
         "ml.scripts.arguments",

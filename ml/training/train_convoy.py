@@ -89,7 +89,7 @@ def train(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     check_removable(args.output_dir, inputs.files.values())
     settings = recipe.learner_settings(args)
     with ExitStack() as stack:
-        vector = stack.enter_context(closing(_open_environments(args)))
+        vector = stack.enter_context(closing(open_environments(args)))
         judge = _open_development(args)
         if judge is not None:
             stack.enter_context(closing(judge))
@@ -100,7 +100,7 @@ def train(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
         _say(f"Starting training: {args.total_timesteps} timesteps")
         _say(f"Output directory: {args.output_dir}")
         with run_folder.failures_recorded(args.output_dir):
-            model_path, num_steps, learner = _learn(args, vector, settings, judge)
+            model_path, num_steps, learner = _learn(args, vector, judge)
             report = training_report(
                 recipe.development_settings(args),
                 args.output_dir,
@@ -128,7 +128,7 @@ def train(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     return model_path, result
 
 
-def _open_environments(args: argparse.Namespace) -> VecEnv:
+def open_environments(args: argparse.Namespace) -> VecEnv:
     """Open the training environments: one in this process, several in processes of their own."""
     num_envs = recipe.num_envs(args)
     warning = oversubscription_warning(num_envs, getattr(args, "threads", 1), usable_cores())
@@ -154,30 +154,40 @@ def _open_development(args: argparse.Namespace) -> DevelopmentCallback | None:
     return DevelopmentCallback(episodes, args.output_dir, settings["interval_steps"])
 
 
-def _learn(
-    args: argparse.Namespace,
-    vector: VecEnv,
-    settings: Mapping[str, Any],
-    judge: DevelopmentCallback | None,
-) -> tuple[str, int, dict[str, Any]]:
-    """Run PPO on the environments and save it; return path, steps taken and what learned."""
+def make_model(args: argparse.Namespace, vector: VecEnv) -> tuple[PPO, dict[str, Any]]:
+    """Make a fresh model as the command line asks for it.
+
+    Args:
+        args: The command's arguments.
+        vector: The training environments, whose rewards are scaled from here on.
+
+    Returns:
+        The model, and what learns: see ``choose_learner``.
+    """
     torch.set_num_threads(getattr(args, "threads", 1))
     set_random_seed(args.seed)
-    folder = Path(args.output_dir)
-    timed = TimedVecEnv(vector)
     with warnings.catch_warnings():
         # Whoever asks for a GPU need not be told that a small network is no faster there.
         warnings.filterwarnings("ignore", message="You are trying to run PPO on the GPU")
         model = PPO(
             "MultiInputPolicy",
-            scale_rewards(timed, recipe.learner(args), recipe.GAMMA),
+            scale_rewards(vector, recipe.learner(args), recipe.GAMMA),
             policy_kwargs=create_deep_set_policy_kwargs(peer_embed_dim=recipe.PEER_EMBED_DIM),
             verbose=0,
-            tensorboard_log=str(folder / run_folder.TENSORBOARD_FOLDER),
-            **settings,
+            tensorboard_log=str(Path(args.output_dir) / run_folder.TENSORBOARD_FOLDER),
+            **recipe.learner_settings(args),
         )
     initialise_no_intervention(actor_critic_of(model))
-    learner = choose_learner(model, recipe.learner(args))
+    return model, choose_learner(model, recipe.learner(args))
+
+
+def _learn(
+    args: argparse.Namespace, vector: VecEnv, judge: DevelopmentCallback | None
+) -> tuple[str, int, dict[str, Any]]:
+    """Run PPO on the environments and save it; return path, steps taken and what learned."""
+    timed = TimedVecEnv(vector)
+    model, learner = make_model(args, timed)
+    folder = Path(args.output_dir)
     progress = ProgressCallback(
         folder / run_folder.PROGRESS_FILE,
         args.total_timesteps,

@@ -118,6 +118,7 @@ def least_command(verb, folder):
         "evaluate": {"--model": "driver", "--episodes": "1"},
         "table": {"--episodes": "2"},
         "radio": {"PARAMS": "front_9m", "--output_dir": str(folder / "out")},
+        "doctor": {"--seconds": "0"},
         "calibrate": {"LOG": example_log(), "--output": str(folder / "fitted.json")},
     }[verb]  # fmt: skip
 

@@ -75,7 +75,7 @@ def test_every_verb_has_help(verb):
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
 
-    assert "--seed" in result.stdout
+    assert "--debug" in result.stdout
     assert result.stderr == ""
 
 
