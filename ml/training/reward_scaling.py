@@ -22,7 +22,9 @@ class ScaledRewards(VecNormalize):
         self._limits = np.array([gamma, self.epsilon, self.clip_reward])
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Take the step's results, count its rewards in and scale them."""
+        """Take the step's results, count its rewards in while training, and scale them."""
+        if not self.training:
+            return super().step_wait()
         observations, rewards, dones, infos = self.venv.step_wait()
         self.old_obs, self.old_reward = observations, rewards  # type: ignore[assignment]  # a dict
         seen = self.ret_rms

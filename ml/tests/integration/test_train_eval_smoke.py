@@ -99,12 +99,15 @@ def test_metrics_follow_their_schema(run):
     jsonschema.validate(metrics, json.loads(SCHEMA_PATH.read_text()))
     assert metrics["evaluation"]["scenarios_evaluated"] == ["eval_000", "eval_001", "eval_002"]
     assert set(metrics["baselines"]) == {"null", "driver", "oracle", "eebl"}
+    assert metrics["learner"] == {"asked": "fast", "used": "fast", "reason": None}
 
 
 def test_manifest_names_every_input_and_output_by_its_hash(run, dataset_dir):
     folder, _ = run
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["status"] == "complete"
+    assert manifest["learning"]["learner"] == "fast"
+    assert manifest["learner"] == {"asked": "fast", "used": "fast", "reason": None}
     assert manifest["num_steps"] == 600
     assert manifest["num_peers_distribution"]["train"] == {str(n): 1 for n in range(9)}
     recorded = manifest["inputs"]["dataset_manifest"]["sha256"]

@@ -34,3 +34,11 @@ def test_observation_that_was_given_out_stays():
     env.step(np.zeros((2, 1), "f"))
     np.testing.assert_array_equal(first, kept)
     np.testing.assert_array_equal(second["ego"], before)
+
+
+def test_statistics_stay_while_not_training():
+    env = make_model(is_fast=True).get_env()
+    env.reset()
+    env.training = False
+    env.step(np.ones((2, 1), "f"))
+    assert (env.ret_rms.mean, env.ret_rms.var, env.ret_rms.count) == (0.0, 1.0, 1e-4)
