@@ -1,8 +1,8 @@
 """Both learners on the real environment: development returns over seeds, with t intervals.
 
-Trains each learner with the same settings and seeds by ``train_convoy`` and prints, for each
-evaluation on the development split, the mean return over the seeds with its 95 % interval, and the
-largest difference of the two learners on one seed.
+Trains each learner with the same settings and seeds by ``train_convoy`` and prints the mean return
+over the seeds with its 95 % interval, and the largest difference of the two learners on one seed:
+for each evaluation on the development split, and after each update for the training episodes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,12 @@ from ml.training import train_convoy
 from ml.training.rollout import LEARNERS
 
 
+_CURVES = (
+    ("progress.jsonl", "training", "episode_reward_mean"),
+    ("development.jsonl", "development", "mean_return"),
+)
+
+
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = OneLineArgumentParser(description="Compare the learners' curves.")
@@ -35,8 +41,8 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def development_returns(args: argparse.Namespace, learner: str, seed: int) -> dict[int, float]:
-    """Train once and return the mean return of each evaluation by its number of steps."""
+def mean_returns(args: argparse.Namespace, learner: str, seed: int) -> dict[str, float]:
+    """Train once and return the mean returns by episodes and number of steps."""
     flags = ("dataset_dir", "total_timesteps", "dev_interval", "dev_episodes", "n_envs")
     with tempfile.TemporaryDirectory() as folder:
         command = ["--learner", learner, "--seed", str(seed), "--skip_eval", "--quiet",
@@ -44,27 +50,32 @@ def development_returns(args: argparse.Namespace, learner: str, seed: int) -> di
         for flag in flags:
             command += [f"--{flag}", str(getattr(args, flag))]
         train_convoy.train(train_convoy.parse_args(command))
-        lines = (Path(folder) / "development.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines]
-    return {row["steps"]: row["mean_return"] for row in rows}
+        return {
+            f"{episodes} {row['steps']:,}": row[key]
+            for file, episodes, key in _CURVES
+            for row in map(json.loads, (Path(folder) / file).read_text("utf-8").splitlines())
+            if row[key] is not None
+        }
 
 
 def main() -> None:
     """Train, print the table and the JSON line."""
     args = parse_args()
-    curves: dict[str, list[dict[int, float]]] = {name: [] for name in LEARNERS}
+    curves: dict[str, list[dict[str, float]]] = {name: [] for name in LEARNERS}
     for seed in range(args.seeds):
         for learner in LEARNERS:
-            curves[learner].append(development_returns(args, learner, seed))
+            curves[learner].append(mean_returns(args, learner, seed))
     quantile = stats.t.ppf(0.975, args.seeds - 1)
-    sys.stdout.write("steps    learner  mean return  half of the 95 % interval  difference\n")
+    sys.stdout.write(
+        "episodes and steps   learner  mean return  half of the 95 % interval  difference\n"
+    )
     for steps in curves[LEARNERS[0]][0]:
         values = {name: np.array([run[steps] for run in runs]) for name, runs in curves.items()}
         difference = np.abs(values[LEARNERS[0]] - values[LEARNERS[1]]).max()
         for name, returns in values.items():
             half = quantile * returns.std(ddof=1) / np.sqrt(args.seeds)
             sys.stdout.write(
-                f"{steps:7,}  {name:7}  {returns.mean():11.3f}  {half:25.3f}  {difference:10.2e}\n"
+                f"{steps:19}  {name:7}  {returns.mean():11.3f}  {half:25.3f}  {difference:10.2e}\n"
             )
     record = {
         "benchmark": "learning_curves",
