@@ -33,6 +33,7 @@ from ml.evaluation.verdict_text import format_report
 from ml.evaluation.worker_episodes import default_num_workers, open_workers, play_policy
 from ml.policies.baselines import SCRIPTED_POLICY_NAMES
 from ml.policies.checkpoint import check_fits, find_model, load_policy
+from ml.policies.fast_forward import acting_policy
 from ml.progress import ProgressDisplay
 from ml.provenance import (
     container_image,
@@ -183,10 +184,10 @@ def _run_model(
 ) -> list[EpisodeRecord]:
     """Run a trained model with its progress on standard error."""
     with ProgressDisplay("policy", args.episodes, "episodes", is_quiet=args.quiet) as display:
-        show = progress_of(display)
+        show, policy = progress_of(display), acting_policy(model)
         if isinstance(source, ConvoyWorkers):
-            return play_policy(FixedBatches(model), source, args.episodes, show)
-        return run_episodes(OneOfABatch(model), source, args.episodes, show)
+            return play_policy(FixedBatches(policy), source, args.episodes, show)
+        return run_episodes(OneOfABatch(policy), source, args.episodes, show)
 
 
 def save_evaluation(

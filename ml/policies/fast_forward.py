@@ -227,6 +227,12 @@ class FastForward:
         return kernels.forward_network(network, len(ego), num_peers, self._scratch).copy()
 
 
+def acting_policy(model: Any) -> Any:  # noqa: ANN401 - whatever has ``predict``
+    """Return what gives a model's deterministic actions fastest: the kernels, else the model."""
+    policy: Any = getattr(model, "policy", None)
+    return model if why_unsupported(policy) is not None else FastForward(policy)
+
+
 def as_rows(array: np.ndarray[Any, Any], num_axes: int) -> Float32Array:
     """Return float32 values with a leading axis before their last ``num_axes``."""
     rows = np.ascontiguousarray(array, dtype=np.float32)

@@ -9,7 +9,7 @@ from stable_baselines3 import PPO
 
 from ml.errors import PolicyError
 from ml.policies import deep_set_kernels as kernels
-from ml.policies.fast_forward import FastForward, why_unsupported
+from ml.policies.fast_forward import FastForward, acting_policy, why_unsupported
 from ml.tests.unit.learner_cases import (
     ARCHITECTURES,
     SPACES,
@@ -134,3 +134,11 @@ def test_frozen_parameter_is_not_supported():
 
 def test_anything_else_is_not_supported():
     assert why_unsupported(object()) == "the policy is a object"
+
+
+def test_a_model_acts_through_the_kernels_where_they_can_run_it():
+    model = make_model()
+    other = object()
+
+    assert isinstance(acting_policy(model), FastForward)
+    assert acting_policy(other) is other
