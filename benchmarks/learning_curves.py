@@ -21,7 +21,6 @@ from ml.provenance import git_state, processor_name, software_versions
 from ml.training import train_convoy
 from ml.training.rollout import LEARNERS
 
-
 _CURVES = (
     ("progress.jsonl", "training", "episode_reward_mean"),
     ("development.jsonl", "development", "mean_return"),
@@ -75,7 +74,7 @@ def main() -> None:
         for name, returns in values.items():
             half = quantile * returns.std(ddof=1) / np.sqrt(args.seeds)
             sys.stdout.write(
-                f"{steps:19}  {name:7}  {returns.mean():11.3f}  {half:25.3f}  {difference:10.2e}\n"
+                f"{steps:19}  {name:7}  {returns.mean():11.3f}  {half:21.3f}  {difference:10.2e}\n"
             )
     record = {
         "benchmark": "learning_curves",
