@@ -123,7 +123,7 @@ def sample_reception(
 ) -> ReceptionSample:
     """Return how many frames are received at a distance.
 
-    Each frame is the first of a world of its own, after which the sender's board is taken away. So
+    Each frame is the first of a world of its own, after which the sender's board falls silent. So
     the frames are independent, and average over shadowing, bursts and phases.
 
     Args:
@@ -135,7 +135,7 @@ def sample_reception(
     """
     radio = RadioEmulator(radio_alone(parameters))
     cars = _cars_at([0.0, distance_m])
-    silence = [RadioFault("unequipped", car=_PEER, start_s=FRAME_PERIOD_S)]
+    silence = [RadioFault("reboot", car=_PEER, start_s=FRAME_PERIOD_S)]
     num_sent = num_received = 0
     for key in _keys(seed, _RECEPTION, round(1000.0 * distance_m), num_keys=num_frames):
         radio.reset(radio_key=key, cars=cars, time_s=0.0, faults=silence)

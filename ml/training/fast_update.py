@@ -6,7 +6,6 @@ callback, a checkpoint or the next learner finds everything where stable-baselin
 
 from __future__ import annotations
 
-import functools
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -45,18 +44,14 @@ _PLAIN_ADAM = {
 }
 
 
-@functools.cache
-def _blas() -> ThreadpoolController:
-    """Return the handle of the BLAS libraries that are loaded."""
-    return ThreadpoolController()
-
-
 def one_blas_thread() -> AbstractContextManager[Any]:
     """Keep matrix products to one thread, whatever the machine: they are shorter than a hand-over.
 
-    The number of threads then has no part in the weights either.
+    The number of threads then has no part in the weights either. The libraries are looked up anew,
+    1 ms, because one may have been loaded since.
     """
-    limited: AbstractContextManager[Any] = _blas().limit(limits=1, user_api="blas")
+    controller = ThreadpoolController()
+    limited: AbstractContextManager[Any] = controller.limit(limits=1, user_api="blas")
     return limited
 
 
