@@ -77,4 +77,5 @@ NUM_TRACE_FIELDS = 10
 STAGE_SIMULATOR = 0  # SUMO, drivers, hazards, contacts; resets
 STAGE_RADIO = 1  # sensors, air, receiver
 STAGE_OBSERVATION = 2  # observation, reward, record
-NUM_STAGES = 3
+STAGE_INFERENCE = 3  # a policy that acts in the environment's own process
+NUM_STAGES = 4

@@ -12,7 +12,8 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from ml.envs.convoy_env import ConvoyEnv
-from ml.envs.vector_env import Arrays, ConvoyWorkers
+from ml.envs.vector_env import ConvoyWorkers
+from ml.envs.workers_step import Arrays
 
 BoolArray = npt.NDArray[np.bool_]
 

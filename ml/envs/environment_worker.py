@@ -15,128 +15,38 @@ import resource
 import select
 import signal
 import sys
+import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import numpy.typing as npt
 
 from ml.envs.shared_arrays import SharedArrays, Spaces, ring, wait_for_ring
 from ml.envs.stage_timer import StageTimer
+from ml.envs.worker_messages import (
+    Call,
+    EpisodeEnd,
+    Failure,
+    Play,
+    Played,
+    Ready,
+    Reset,
+    WorkerSetup,
+)
 from ml.errors import RoadSenseError, SimulatorError
+from ml.types import STAGE_INFERENCE
 
 STEP, MESSAGE, STOP = ring(1), ring(2), ring(3)
 """What the bells say: take a step, or it is taken; a message follows; end."""
 
 REWARD_TERMS = "reward_terms"
 """What of a last step's info stays in the worker: nobody needs it."""
-
-
-@dataclass(frozen=True)
-class WorkerSetup:
-    """What a worker is told first.
-
-    Attributes:
-        environment: The environment's class, importable.
-        kwargs: Its keyword arguments.
-        row: The worker's row in every array.
-        num_envs: Rows of every array.
-        memory_growth_limit_bytes: What its memory may grow by from the first to the last episode.
-    """
-
-    environment: type[gym.Env[Any, Any]]
-    kwargs: Mapping[str, Any]
-    row: int
-    num_envs: int
-    memory_growth_limit_bytes: float
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A worker's first answer: its environment is there.
-
-    Attributes:
-        spaces: The environment's.
-        master_seed: The seed of its episodes, None where it has none.
-    """
-
-    spaces: Spaces
-    master_seed: int | None
-
-
-@dataclass(frozen=True)
-class Reset:
-    """Command: begin an episode and, where it was begun before, repeat what was done in it.
-
-    The answer to a reset without actions is its info; with actions it is that of the last step:
-    an ``EpisodeEnd``, or None before the end.
-
-    Attributes:
-        seed: Master seed, None to keep it.
-        options: Reset options, with the episode's index.
-        actions: Shape (num_steps, ...): the episode so far; None at its beginning.
-    """
-
-    seed: int | None
-    options: Mapping[str, Any]
-    actions: npt.NDArray[Any] | None = None
-
-    @property
-    def episode_index(self) -> Any:  # noqa: ANN401 - the worker refuses what is no number
-        """The episode's index."""
-        return self.options["episode_index"]
-
-
-@dataclass(frozen=True)
-class Call:
-    """Command: answer with ``function(environment, *arguments)``.
-
-    Attributes:
-        function: Importable.
-        arguments: Its other arguments.
-    """
-
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class EpisodeEnd:
-    """Answer to a step that ends an episode.
-
-    Attributes:
-        info: The last step's info, without the reward's terms.
-        next_info: The info of the next episode's reset, None where the worker has grown too large
-            and wants to be replaced before it.
-    """
-
-    info: dict[str, Any]
-    next_info: dict[str, Any] | None
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An exception on its way to the parent, and where it happened.
-
-    Attributes:
-        kind: Name of its class.
-        is_ours: Whether it is one of ``ml.errors``.
-        message: What it says.
-        trace: Its traceback, for ``--debug``.
-        scenario_id: The episode's scenario, None before its reset is done.
-        step: Control step of the episode, counted from 1; 0 during its reset.
-    """
-
-    kind: str
-    is_ours: bool
-    message: str
-    trace: str
-    scenario_id: str | None
-    step: int
 
 
 @dataclass(frozen=True)
@@ -168,7 +78,7 @@ class _Worker:
         self._channel = channel
         self._commands = Connection(channel.commands, writable=False)
         self._answers = Connection(channel.answers, readable=False)
-        self._num_steps, self._scenario_id = 0, None
+        self._num_steps, self._scenario_id, self._episode_index = 0, None, 0
         self._first_memory_bytes: int | None = None
         self.env: gym.Env[Any, Any] | None = None
 
@@ -200,8 +110,10 @@ class _Worker:
         self._now = [(key, rows[row]) for key, rows in arrays.observations.items()]
         self._at_end = [(key, rows[row]) for key, rows in arrays.final_observations.items()]
 
-    def _obey(self, env: gym.Env[Any, Any], command: Reset | Call) -> object:
+    def _obey(self, env: gym.Env[Any, Any], command: Reset | Call | Play) -> object:
         """Do what a message asks for and return the answer."""
+        if isinstance(command, Play):
+            return self._play(env, command)
         self._num_steps, self._scenario_id = 0, None
         if isinstance(command, Call):
             return command.function(env, *command.arguments)
@@ -218,6 +130,38 @@ class _Worker:
             self._action[...] = action
             end = self._step(env)
         return end
+
+    def _play(self, env: gym.Env[Any, Any], command: Play) -> Played:
+        """Take steps with an actor, and count the episodes on."""
+        actor, arrays, row = command.make_actor(*command.arguments), self._arrays, self._row
+        first, size = command.begin, command.end - command.begin
+        observations = {key: np.empty((size, *now.shape), now.dtype) for key, now in self._now}
+        actions = np.empty((size, *self._action.shape), self._action.dtype)
+        rewards = np.empty(size)
+        is_end = np.zeros((2, size), np.bool_)
+        now, ends = dict(self._now), []
+        num_taken = 0
+        for step in range(first, command.end):
+            begun_s = time.perf_counter()
+            self._action[...] = actor.act(now, step)
+            self._stage_seconds[STAGE_INFERENCE] += time.perf_counter() - begun_s
+            for key, rows in observations.items():
+                rows[num_taken] = now[key]
+            actions[num_taken] = self._action
+            end = self._step(env)
+            rewards[num_taken] = arrays.rewards[row]
+            is_end[:, num_taken] = arrays.terminated[row], arrays.truncated[row]
+            num_taken += 1
+            if end is not None:
+                ends.append((step, end, {key: last.copy() for key, last in self._at_end}))
+                if end.next_info is None:
+                    break
+                arrays.next_episodes[row] += 1
+        return Played(
+            {key: rows[:num_taken] for key, rows in observations.items()},
+            actions[:num_taken], rewards[:num_taken], is_end[0, :num_taken], is_end[1, :num_taken],
+            ends, {name: kept[first : first + num_taken] for name, kept in actor.result().items()},
+        )  # fmt: skip
 
     def _answer_step(self, end: EpisodeEnd | None) -> None:
         if end is None:
@@ -249,7 +193,8 @@ class _Worker:
         """Begin an episode, the parent's next one where the options name none."""
         self._num_steps, self._scenario_id = 0, None
         index = int(self._arrays.next_episodes[self._row])
-        observation, info = env.reset(seed=seed, options={"episode_index": index, **options})
+        self._episode_index = index = options.get("episode_index", index)
+        observation, info = env.reset(seed=seed, options={**options, "episode_index": index})
         self._scenario_id = info.get("scenario_id")
         _write(self._now, observation)
         return info
@@ -273,6 +218,7 @@ class _Worker:
             is_ours=isinstance(error, RoadSenseError),
             message=str(error),
             trace="".join(traceback.format_exception(error)),
+            episode_index=self._episode_index,
             scenario_id=self._scenario_id,
             step=self._num_steps,
         )

@@ -8,51 +8,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
 from ml.envs.convoy_env import ConvoyEnv
-from ml.envs.environment_worker import Call, EpisodeEnd, Reset, WorkerSetup
 from ml.envs.shared_arrays import SharedArrays, memory_file
 from ml.envs.supervision import Supervision, WorkerCounts
+from ml.envs.worker_messages import Actor, Call, EpisodeEnd, Play, Played, Reset, WorkerSetup
 from ml.envs.worker_pool import WorkerPool
+from ml.envs.workers_step import Arrays, WorkersStep, steps_of_plays
 from ml.errors import ConfigError
 from ml.types import MAX_ENVIRONMENTS
 
 _FORGET_AT_STEPS = 1000
 
-Arrays = dict[str, npt.NDArray[Any]]
 Options = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class WorkersStep:
-    """What a step of all environments led to. The arrays are overwritten by the next step.
-
-    Attributes:
-        observations: By key, shape (num_envs, ...): the first one of the next episode where one
-            ended.
-        rewards: Shape (num_envs,), float64.
-        terminated: Shape (num_envs,), bool.
-        truncated: Shape (num_envs,), bool.
-        final_observations: By key, shape (num_envs, ...): the last observation of the episode;
-            rows are meaningful only where one ended.
-        final_infos: The last step's info without the reward's terms, None where no episode ended.
-        next_infos: The info of the next episode's reset, None where no episode ended.
-    """
-
-    observations: Arrays
-    rewards: npt.NDArray[np.float64]
-    terminated: npt.NDArray[np.bool_]
-    truncated: npt.NDArray[np.bool_]
-    final_observations: Arrays
-    final_infos: list[dict[str, Any] | None]
-    next_infos: list[dict[str, Any] | None]
 
 
 @dataclass
@@ -70,6 +46,18 @@ class _Episode:
     index: int = 0
     options: Options | None = None
     begin: int = 0
+
+
+class _PlayStart(NamedTuple):
+    """Where a play began.
+
+    Attributes:
+        num_steps: Steps of all environments before it.
+        next_index: Index of the environment's next episode.
+    """
+
+    num_steps: int
+    next_index: int
 
 
 class ConvoyWorkers:
@@ -253,6 +241,74 @@ class ConvoyWorkers:
         if end.next_info is not None:
             return end.info, end.next_info
         return end.info, self._pool.recycle(row, self._reset_command(row))
+
+    def play(
+        self,
+        make_actor: Callable[..., Actor],
+        arguments: Sequence[tuple[Any, ...]],
+        num_steps: int,
+    ) -> tuple[list[WorkersStep], list[dict[str, npt.NDArray[Any]]]]:
+        """Let every worker take steps with an actor of its own, without a message for each.
+
+        Args:
+            make_actor: Importable; makes an environment's actor.
+            arguments: Its arguments, of each environment.
+            num_steps: Steps of each environment.
+
+        Returns:
+            What each step led to, and what each environment's actor kept, (num_steps, ...) by name.
+
+        Raises:
+            RoadSenseError: As ``receive``.
+        """
+        self._check_is_open()
+        plays = [
+            Play(make_actor, one, 0, num_steps, episode.seed)
+            for one, episode in zip(arguments, self._episodes, strict=True)
+        ]
+        begin = self._num_steps
+        next_indices = self.next_episodes.tolist()
+        limits_s = [self._pool.send(row, play) for row, play in enumerate(plays)]
+        parts = [
+            self._play_out(row, play, limits_s[row], _PlayStart(begin, next_indices[row]))
+            for row, play in enumerate(plays)
+        ]
+        results = [
+            {name: np.concatenate([part.result[name] for part in row]) for name in row[0].result}
+            for row in parts
+        ]
+        steps, actions = steps_of_plays(parts, self._arrays.observations)
+        self._played += actions
+        self._forget()
+        return steps, results
+
+    def _play_out(self, row: int, play: Play, limit_s: float, start: _PlayStart) -> list[Played]:
+        """Wait for a play and note its episodes; replace the worker where it asks for that."""
+        parts: list[Played] = []
+        index = start.next_index
+        while True:
+            resume = partial(self._resume_command, next_index=index)
+            part: Played = self._pool.receive(row, play, limit_s, resume)
+            parts.append(part)
+            for step, end, _ in part.ends:
+                first = start.num_steps + step + 1
+                self._episodes[row] = _Episode(self._episodes[row].seed, index, None, first)
+                index += 1
+                self._pool.forgive(row)
+                if end.next_info is None:
+                    self.next_episodes[row] = index
+                    self._pool.recycle(row, self._reset_command(row))
+            play = replace(play, begin=play.begin + len(part.rewards))
+            if play.begin == play.end:
+                return parts
+            limit_s = self._pool.send(row, play)
+
+    def _resume_command(self, row: int, next_index: int) -> Reset:
+        """Return the command that repeats the present episode up to the last step known."""
+        self.next_episodes[row] = next_index
+        played = self._played[self._episodes[row].begin - self._num_forgotten :]
+        actions = np.stack([actions[row] for actions in played]) if played else None
+        return self._reset_command(row, actions)
 
     def call_each(
         self, function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]

@@ -10,11 +10,12 @@ from multiprocessing.connection import wait
 from typing import Any, NoReturn, cast
 
 from ml import errors
-from ml.envs.environment_worker import Call, Failure, Ready, Reset, WorkerSetup
 from ml.envs.supervision import Supervision, WorkerCounts
+from ml.envs.worker_messages import Call, Failure, Play, Ready, Reset, WorkerSetup
 from ml.envs.worker_process import WorkerLostError, WorkerProcess
 from ml.errors import RoadSenseError, SimulatorError
 
+Command = Reset | Call | Play
 _STOP_LIMIT_S = 5.0
 _SLOW_ANSWER_FACTOR = 10.0
 """Starts, resets, replays and calls may compile kernels or last an episode."""
@@ -86,7 +87,7 @@ class WorkerPool:
             self._checked(row, answer, repeat(row))
         return answer
 
-    def send(self, row: int, command: Reset | Call) -> float:
+    def send(self, row: int, command: Command) -> float:
         """Send a command that begins something new.
 
         Returns:
@@ -96,12 +97,27 @@ class WorkerPool:
         self._workers[row].send(command)
         return time.monotonic() + self._slow_limit_s
 
-    def receive(self, row: int, command: Reset | Call, deadline_s: float) -> Any:  # noqa: ANN401 - what the command asked for
-        """Wait for the answer to a command."""
+    def receive(
+        self,
+        row: int,
+        command: Command,
+        deadline_s: float,
+        repeat: Callable[[int], Reset] | None = None,
+    ) -> Any:  # noqa: ANN401 - what the command asked for
+        """Wait for the answer to a command.
+
+        Args:
+            row: The worker.
+            command: What it was sent.
+            deadline_s: Until when to wait, on ``time.monotonic``.
+            repeat: Gives the command that brings a new worker to where this one began, None where
+                the answer does not depend on that.
+        """
         try:
             answer = self._workers[row].receive(max(deadline_s - time.monotonic(), 0.0))
         except WorkerLostError as loss:
-            return self._replace_lost(row, loss, command)
+            before = None if repeat is None else repeat(row)
+            return self._replace_lost(row, loss, command, before)
         return self._checked(row, answer, command)
 
     def first_to_answer(self, deadlines_s: Mapping[int, float]) -> int:
@@ -130,36 +146,42 @@ class WorkerPool:
         """Stop all processes, by force those that do not end by themselves; safe to call again."""
         self._finalizer()
 
-    def _replace_lost(self, row: int, loss: WorkerLostError, command: Reset | Call) -> Any:  # noqa: ANN401 - what the command asked for
+    def _replace_lost(
+        self, row: int, loss: WorkerLostError, command: Command, before: Reset | None = None
+    ) -> Any:  # noqa: ANN401 - what the command asked for
         """Return what a new worker answers, which takes over where the lost one was."""
+        commands = [command] if before is None else [before, command]
         while True:
             self._workers[row].stop(0.0)
             if self._num_restarts[row] >= self._supervision.max_restarts:
                 self._fail_for_loss(row, loss, command)
             self._num_restarts[row] += 1
             self.counts.add_loss(is_hang=loss.is_hang)
-            if isinstance(command, Reset) and command.actions is not None:
-                self.counts.replayed_steps += len(command.actions)
+            first = commands[0]
+            if isinstance(first, Reset) and first.actions is not None:
+                self.counts.replayed_steps += len(first.actions)
             try:
-                return self._begin_anew(row, command)
+                return self._begin_anew(row, *commands)
             except WorkerLostError as another:
                 loss = another
 
-    def _begin_anew(self, row: int, command: Reset | Call) -> Any:  # noqa: ANN401 - what the command asked for
-        """Return what a new worker in the place of one that has ended answers to a command."""
+    def _begin_anew(self, row: int, *commands: Command) -> Any:  # noqa: ANN401 - what the last command asked for
+        """Return what a new worker in the place of one that has ended answers to commands."""
         worker = self._workers[row] = WorkerProcess(self._setups[row], self._memory)
-        self._checked(row, worker.receive(self._slow_limit_s), command)
-        worker.send(command)
-        return self._checked(row, worker.receive(self._slow_limit_s), command)
+        answer = self._checked(row, worker.receive(self._slow_limit_s), commands[0])
+        for command in commands:
+            worker.send(command)
+            answer = self._checked(row, worker.receive(self._slow_limit_s), command)
+        return answer
 
-    def _checked(self, row: int, answer: Any, command: Reset | Call | None) -> Any:  # noqa: ANN401 - what the command asked for
+    def _checked(self, row: int, answer: Any, command: Command | None) -> Any:  # noqa: ANN401 - what the command asked for
         """Return an answer, or stop all and raise what the worker raised."""
         if isinstance(answer, Failure):
             self.close()
             raise _error_from(answer, self._place(row, command, answer))
         return answer
 
-    def _place(self, row: int, command: Reset | Call | None, failure: Failure | None) -> str:
+    def _place(self, row: int, command: Command | None, failure: Failure | None) -> str:
         """Return where something happened, as a message begins."""
         place = f"worker {row} of {len(self._setups)}"
         if isinstance(command, Call):
@@ -167,15 +189,16 @@ class WorkerPool:
         if command is None:
             return place
         index = self._setups[row].kwargs["environment_index"]
-        place += f", environment {index}, seed {command.seed}, episode {command.episode_index}"
+        place += f", environment {index}, seed {command.seed}"
         if failure is None:
+            if isinstance(command, Reset):
+                place += f", episode {command.episode_index}"
             return place
+        place += f", episode {failure.episode_index}"
         scenario = "" if failure.scenario_id is None else f", scenario {failure.scenario_id}"
         return f"{place}{scenario}, step {failure.step}"
 
-    def _fail_for_loss(
-        self, row: int, loss: WorkerLostError, command: Reset | Call | None
-    ) -> NoReturn:
+    def _fail_for_loss(self, row: int, loss: WorkerLostError, command: Command | None) -> NoReturn:
         """Stop all and say how a worker was lost that said nothing."""
         self.close()
         num_restarts = self._num_restarts[row]

@@ -12,8 +12,9 @@ import time
 from multiprocessing import Pipe
 from typing import Any
 
-from ml.envs.environment_worker import MESSAGE, STEP, STOP, Channel, WorkerSetup
+from ml.envs.environment_worker import MESSAGE, STEP, STOP, Channel
 from ml.envs.shared_arrays import Bell, wait_for_ring
+from ml.envs.worker_messages import WorkerSetup
 
 _WORKER_CODE = (
     "import sys; from ml.envs.environment_worker import main; main(*map(int, sys.argv[1:]))"

@@ -7,6 +7,7 @@ nothing of this module. The same seed draws the same random numbers in the same 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,21 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import explained_variance
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from ml.errors import PolicyError
 from ml.policies.deep_set_kernels import NetworkArrays, forward_network, pack_observations
 from ml.policies.fast_forward import as_rows, make_forward_scratch, networks_of, scales_of
 from ml.training import fast_update, ppo_kernels, rollout_kernels
+from ml.training.rollout_actor import (
+    ACTIONS,
+    LOG_PROBS,
+    NOT_FINITE,
+    VALUES,
+    PolicyArrays,
+    RolloutActor,
+)
+from ml.training.vector_adapter import WorkersVecEnv
 from ml.types import Float32Array, FloatArray
 
 _MEANS = {
@@ -74,6 +84,7 @@ class FastPPO(PPO):
         rollout_buffer.reset()
         callback.on_rollout_start()
         actor = _Actor(self, env.num_envs)
+        actor.play_ahead(env, n_rollout_steps)
         with fast_update.one_blas_thread():
             while n_steps < n_rollout_steps:
                 actions, clipped_actions, values, log_probs = actor.act(self._last_obs)
@@ -171,37 +182,62 @@ class _Actor:
         space: Any = model.observation_space
         num_slots = space["peer_mask"].shape[0]
         self._scratch = make_forward_scratch(networks, num_envs, num_slots)
+        self._scratch_of_one = make_forward_scratch(networks, 1, num_slots)
         action_space: Any = model.action_space
         bounds = (action_space.low.reshape(-1), action_space.high.reshape(-1))
         self._scaling = rollout_kernels.Scaling(*scales_of(model.policy), *bounds)
-        self._action_shape = (num_envs, *action_space.shape)
-        num_actions = bounds[0].size
-        # torch's own generator, as in stable-baselines3, so that the actions are the same.
-        self._noise = torch.empty((num_envs, num_actions), dtype=torch.float32)
-        self._decision = rollout_kernels.Decision(
-            np.empty((num_envs, num_actions), np.float32),
-            np.empty((num_envs, num_actions), np.float32),
-            np.empty(num_envs, np.float32),
-            np.empty(num_envs, np.float32),
+        self._num_envs, self._num_actions = num_envs, bounds[0].size
+        self._decision = self._new_decision()
+        self._played: Iterator[rollout_kernels.Decision] = iter(())
+
+    def _new_decision(self) -> rollout_kernels.Decision:
+        """Return memory for a decision."""
+        shape = (self._num_envs, self._num_actions)
+        return rollout_kernels.Decision(
+            np.empty(shape, np.float32), np.empty(shape, np.float32),
+            np.empty(self._num_envs, np.float32), np.empty(self._num_envs, np.float32),
+        )  # fmt: skip
+
+    def _draw_noise(self) -> Float32Array:
+        """Return standard normal numbers, (num_envs, A).
+
+        They are from torch's own generator, drawn as stable-baselines3 draws them.
+        """
+        noise: Float32Array = torch.empty((self._num_envs, self._num_actions)).normal_().numpy()
+        return noise
+
+    def play_ahead(self, env: VecEnv, num_steps: int) -> None:
+        """Let environments in processes of their own play the rollout, where that is possible."""
+        base = env
+        while isinstance(base, VecEnvWrapper):
+            base = base.venv
+        if not isinstance(base, WorkersVecEnv):
+            return
+        noise = np.stack([self._draw_noise() for _ in range(num_steps)], axis=1)
+        policy = PolicyArrays(self._actor, self._critic, self._scaling, self._scratch_of_one)
+        kept = base.play(RolloutActor, [(policy, rows) for rows in noise], num_steps)
+        actions, values, log_probs = (
+            np.stack([row[name] for row in kept], axis=1) for name in (ACTIONS, VALUES, LOG_PROBS)
         )
+        clipped = np.clip(actions, self._scaling.low, self._scaling.high)
+        self._played = map(rollout_kernels.Decision, actions, clipped, values, log_probs)
 
     def act(self, observation: Any) -> rollout_kernels.Decision:  # noqa: ANN401 - SB3's union
-        """Draw actions; what is returned is overwritten by the next call.
+        """Draw actions, or return those played; the next call may overwrite them.
 
         Raises:
             PolicyError: An action or a value is no finite number.
         """
-        self._noise.normal_()
+        played = next(self._played, None)
+        if played is not None:
+            return played
         is_finite = rollout_kernels.act(
             self._actor, self._critic, observation["ego"], observation["peers"],
-            observation["peer_mask"], self._noise.numpy(), self._scaling, self._scratch,
+            observation["peer_mask"], self._draw_noise(), self._scaling, self._scratch,
             self._decision,
         )  # fmt: skip
         if not is_finite:
-            raise PolicyError(
-                "the policy's action and value must be finite numbers. Got another one. Check the "
-                "observations, or use a smaller --learning_rate."
-            )
+            raise PolicyError(NOT_FINITE)
         return self._decision
 
     def values(self, observation: Any) -> Float32Array:  # noqa: ANN401 - SB3's union

@@ -13,7 +13,14 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from ml.training.vector_adapter import WorkersVecEnv
-from ml.types import NUM_STAGES, STAGE_OBSERVATION, STAGE_RADIO, STAGE_SIMULATOR, FloatArray
+from ml.types import (
+    NUM_STAGES,
+    STAGE_INFERENCE,
+    STAGE_OBSERVATION,
+    STAGE_RADIO,
+    STAGE_SIMULATOR,
+    FloatArray,
+)
 
 
 @dataclass(frozen=True)
@@ -24,9 +31,10 @@ class StageShares:
         simulator: SUMO, drivers, hazards and contacts; resets too.
         radio: Sensors, air and receiver.
         observation: Observation, reward and record.
-        transfer: What the environments' steps took beyond the three above: messages between the
+        transfer: What the environments' steps took beyond their stages: messages between the
             processes, and waiting for the slowest environment.
-        inference: The rest of a rollout: the policy's forward pass, buffer and callbacks.
+        inference: The policy's forward pass, also in the environments' processes, and the rest of a
+            rollout: buffer and callbacks.
         update: Between two rollouts: the learner, checkpoints and development episodes.
     """
 
@@ -50,15 +58,17 @@ class StageShares:
 
 
 class TimedVecEnv(VecEnvWrapper):
-    """Environments whose steps are timed, as the learner sees them.
-
-    Attributes:
-        steps_s: How long all steps took so far [s].
-    """
+    """Environments whose steps are timed, as the learner sees them."""
 
     def __init__(self, venv: VecEnv) -> None:
         super().__init__(venv)
-        self.steps_s = self._started_s = 0.0
+        self._waited_s = self._started_s = 0.0
+
+    @property
+    def steps_s(self) -> float:
+        """How long all steps took so far, those that were played by themselves too [s]."""
+        played_s = self.venv.play_s if isinstance(self.venv, WorkersVecEnv) else 0.0
+        return self._waited_s + played_s
 
     def reset(self) -> VecEnvObs:
         """Begin an episode in every environment."""
@@ -72,7 +82,7 @@ class TimedVecEnv(VecEnvWrapper):
     def step_wait(self) -> VecEnvStepReturn:
         """Wait for the step."""
         result = self.venv.step_wait()
-        self.steps_s += time.perf_counter() - self._started_s
+        self._waited_s += time.perf_counter() - self._started_s
         return result
 
     @property
@@ -169,6 +179,6 @@ def divide(
         radio=float(stages_s[STAGE_RADIO]) * scale,
         observation=float(stages_s[STAGE_OBSERVATION]) * scale,
         transfer=max(steps_s - busy_s, 0.0) / total_s,
-        inference=(rollout_s - steps_s) / total_s,
+        inference=(rollout_s - steps_s) / total_s + float(stages_s[STAGE_INFERENCE]) * scale,
         update=update_s / total_s,
     )

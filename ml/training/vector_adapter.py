@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from ml.envs.supervision import WorkerCounts
-from ml.envs.vector_env import Arrays, ConvoyWorkers, WorkersStep
+from ml.envs.vector_env import ConvoyWorkers
+from ml.envs.worker_messages import Actor
+from ml.envs.workers_step import Arrays, WorkersStep
 from ml.errors import ConfigError
 from ml.types import FloatArray
 
@@ -27,6 +30,9 @@ class WorkersVecEnv(VecEnv):
 
     Args:
         workers: The environments; closed with this.
+
+    Attributes:
+        play_s: How long the environments took for steps that they took by themselves [s].
     """
 
     def __init__(self, workers: ConvoyWorkers) -> None:
@@ -34,6 +40,8 @@ class WorkersVecEnv(VecEnv):
         self._returns = np.zeros(workers.num_envs)
         self._lengths = np.zeros(workers.num_envs, np.int64)
         self._started_s = time.monotonic()
+        self._played: deque[WorkersStep] = deque()
+        self.play_s = 0.0
         super().__init__(workers.num_envs, workers.observation_space, workers.action_space)
 
     @property
@@ -53,13 +61,36 @@ class WorkersVecEnv(VecEnv):
         self._returns[:], self._lengths[:] = 0.0, 0
         return _copied(observations)
 
+    def play(
+        self,
+        make_actor: Callable[..., Actor],
+        arguments: Sequence[tuple[Any, ...]],
+        num_steps: int,
+    ) -> list[dict[str, npt.NDArray[Any]]]:
+        """Let the environments take the next steps by themselves; ``step`` then gives them out.
+
+        Args:
+            make_actor: Importable; makes the actor of an environment's process.
+            arguments: Its arguments, of each environment.
+            num_steps: Steps of each environment.
+
+        Returns:
+            What each environment's actor kept, (num_steps, ...) by name.
+        """
+        begun_s = time.perf_counter()
+        steps, results = self._workers.play(make_actor, arguments, num_steps)
+        self._played.extend(steps)
+        self.play_s += time.perf_counter() - begun_s
+        return results
+
     def step_async(self, actions: npt.NDArray[Any]) -> None:
-        """Let every environment take a step."""
-        self._workers.send(actions)
+        """Let every environment take a step, unless it has taken it already."""
+        if not self._played:
+            self._workers.send(actions)
 
     def step_wait(self) -> VecEnvStepReturn:
         """Wait for the step; what is returned stays as it is during the next one."""
-        step = self._workers.receive()
+        step = self._played.popleft() if self._played else self._workers.receive()
         self._returns += step.rewards
         self._lengths += 1
         infos = [self._info(step, row) for row in range(self.num_envs)]

@@ -12,7 +12,7 @@ from ml.training.stage_shares import StageClock, TimedVecEnv, divide
 
 def test_time_is_divided_among_the_stages():
     # 10 s: 8 in rollouts, of these 6 in steps; the stages took 2 + 1 + 1 s, so 2 s are transfer.
-    shares = divide(8.0, 6.0, 2.0, np.array([2.0, 1.0, 1.0]))
+    shares = divide(8.0, 6.0, 2.0, np.array([2.0, 1.0, 1.0, 0.0]))
 
     assert vars(shares) == pytest.approx(
         {
@@ -29,18 +29,25 @@ def test_time_is_divided_among_the_stages():
 
 def test_stages_that_overlap_more_than_the_cores_are_scaled_to_the_steps():
     # 4 s of stages in 2 s of steps: each counts half; nothing is left for transfer.
-    shares = divide(4.0, 2.0, 0.0, np.array([2.0, 1.0, 1.0]))
+    shares = divide(4.0, 2.0, 0.0, np.array([2.0, 1.0, 1.0, 0.0]))
 
     assert (shares.simulator, shares.radio, shares.transfer) == pytest.approx((0.25, 0.125, 0.0))
     assert sum(vars(shares).values()) == pytest.approx(1.0)
 
 
+def test_a_policy_that_acts_in_the_environments_counts_as_inference():
+    # 10 s in rollouts, 8 of them in steps: 2 s of bookkeeping and 3 s of acting are inference.
+    shares = divide(10.0, 8.0, 0.0, np.array([4.0, 0.0, 0.0, 3.0]))
+
+    assert (shares.inference, shares.transfer) == pytest.approx((0.5, 0.1))
+
+
 def test_no_time_has_no_shares():
-    assert divide(0.0, 0.0, 0.0, np.zeros(3)) is None
+    assert divide(0.0, 0.0, 0.0, np.zeros(4)) is None
 
 
 def test_the_largest_share_comes_first():
-    shares = divide(2.0, 1.0, 8.0, np.array([1.0, 0.0, 0.0]))
+    shares = divide(2.0, 1.0, 8.0, np.array([1.0, 0.0, 0.0, 0.0]))
 
     assert shares.largest == "update"
     assert shares.text.startswith("update 80%, ")
@@ -52,7 +59,7 @@ class FakeEnvironments:
     steps_s = 7.0
 
     def __init__(self):
-        self.stage_seconds = np.array([[9.0, 0.0, 0.0], [9.0, 0.0, 0.0]])
+        self.stage_seconds = np.array([[9.0, 0.0, 0.0, 0.0], [9.0, 0.0, 0.0, 0.0]])
 
 
 def test_the_clock_tells_rollout_and_update_apart():
@@ -62,7 +69,7 @@ def test_the_clock_tells_rollout_and_update_apart():
     clock = StageClock(environments, 2, now_s=lambda: next(times))
     clock.start_rollout()
     environments.steps_s += 2.0
-    environments.stage_seconds += np.array([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0]])
+    environments.stage_seconds += np.array([[1.0, 0.0, 0.0, 0.0], [0.5, 0.5, 0.0, 0.0]])
     clock.end_rollout()
 
     shares = clock.shares()
@@ -91,4 +98,4 @@ def test_steps_are_timed_from_the_action_to_the_result():
         vector.step(np.zeros((1, 1), np.float32))
 
     assert vector.steps_s >= 0.01
-    assert vector.stage_seconds.tolist() == [[0.0, 0.0, 0.0]]
+    assert vector.stage_seconds.tolist() == [[0.0, 0.0, 0.0, 0.0]]
