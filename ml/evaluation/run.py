@@ -26,14 +26,14 @@ from ml.errors import ConfigError, PolicyError, RecordError, nearest_name_hint
 from ml.evaluation.arguments import BASELINES, DEFAULT_SUMO_CFG, parse_evaluate_args
 from ml.evaluation.baseline_runs import progress_of, run_baselines, run_shown
 from ml.evaluation.episode_files import BASELINE_EPISODES_FILE, EPISODES_FILE, save_episodes
-from ml.evaluation.episodes import EpisodeRecord, run_episodes
-from ml.evaluation.fixed_batches import BatchPolicy, FixedBatches, OneOfABatch
+from ml.evaluation.episodes import EpisodeRecord
+from ml.evaluation.fixed_batches import BatchPolicy
+from ml.evaluation.model_episodes import play_model
 from ml.evaluation.verdict import build_report
 from ml.evaluation.verdict_text import format_report
-from ml.evaluation.worker_episodes import default_num_workers, open_workers, play_policy
+from ml.evaluation.worker_episodes import default_num_workers, open_workers
 from ml.policies.baselines import SCRIPTED_POLICY_NAMES
 from ml.policies.checkpoint import check_fits, find_model, load_policy
-from ml.policies.fast_forward import acting_policy
 from ml.progress import ProgressDisplay
 from ml.provenance import (
     container_image,
@@ -184,10 +184,7 @@ def _run_model(
 ) -> list[EpisodeRecord]:
     """Run a trained model with its progress on standard error."""
     with ProgressDisplay("policy", args.episodes, "episodes", is_quiet=args.quiet) as display:
-        show, policy = progress_of(display), acting_policy(model)
-        if isinstance(source, ConvoyWorkers):
-            return play_policy(FixedBatches(policy), source, args.episodes, show)
-        return run_episodes(OneOfABatch(policy), source, args.episodes, show)
+        return play_model(model, source, args.episodes, progress_of(display))
 
 
 def save_evaluation(

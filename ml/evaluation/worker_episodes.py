@@ -1,19 +1,25 @@
 """Whole episodes in processes of their own; the records are those of one process.
 
-A trained policy acts in this process, with one forward pass for all environments. A scripted one
-plays whole episodes inside the workers, a message each.
+What can be sent to a worker plays whole episodes there, a message each: scripted policies, and
+trained ones that need no torch. Any other policy acts in this process, with one forward pass for
+all environments.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
 from ml.envs.vector_env import ConvoyWorkers
-from ml.evaluation.episodes import EpisodeRecord, finished_record, run_episode
+from ml.evaluation.episodes import (
+    EpisodeRecord,
+    PredictingPolicy,
+    finished_record,
+    run_episode,
+)
 from ml.evaluation.fixed_batches import BatchPolicy
 from ml.policies.baselines import make_scripted_policy
 from ml.processors import usable_cores
@@ -130,11 +136,55 @@ def play_scripted(
     Returns:
         The records in the order of the episodes.
     """
-    done = _InOrder(num_episodes, on_episode)
     arguments = [(name, index) for index in range(num_episodes)]
-    for _, record in workers.call_each(play_scripted_episode, arguments):
+    return _dealt(workers, play_scripted_episode, arguments, on_episode)
+
+
+def play_alone(
+    policy: PredictingPolicy,
+    workers: ConvoyWorkers,
+    num_episodes: int,
+    on_episode: OnEpisode | None = None,
+) -> list[EpisodeRecord]:
+    """Run whole episodes of a policy inside the workers.
+
+    Args:
+        policy: What acts on single observations; it is sent to the workers.
+        workers: As ``open_workers`` makes them; left open.
+        num_episodes: Number of episodes.
+        on_episode: Called with each record, in the order of the episodes.
+
+    Returns:
+        The records in the order of the episodes.
+    """
+    arguments = [(policy, index) for index in range(num_episodes)]
+    return _dealt(workers, play_episode_alone, arguments, on_episode)
+
+
+def _dealt(
+    workers: ConvoyWorkers,
+    play: Callable[..., EpisodeRecord],
+    arguments: Sequence[tuple[Any, int]],
+    on_episode: OnEpisode | None,
+) -> list[EpisodeRecord]:
+    """Deal episodes to the workers and return their records in order."""
+    done = _InOrder(len(arguments), on_episode)
+    for _, record in workers.call_each(play, arguments):
         done.add(record)
     return done.records
+
+
+def play_episode_alone(
+    env: gym.Env[Any, Any], policy: PredictingPolicy, episode_index: int
+) -> EpisodeRecord:
+    """Run one episode of a policy, and return its record.
+
+    Args:
+        env: The environment.
+        policy: What acts.
+        episode_index: Index of the episode.
+    """
+    return run_episode(policy, env, episode_index, {"episode_index": episode_index})
 
 
 def play_scripted_episode(env: gym.Env[Any, Any], name: str, episode_index: int) -> EpisodeRecord:

@@ -18,6 +18,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from ml.errors import PolicyError
 from ml.policies import deep_set_kernels as kernels
 from ml.policies.deep_set_policy import DeepSetExtractor
+from ml.policies.lone_actor import LoneActor
 from ml.types import Float32Array, IntArray
 
 _ACTIVATIONS: dict[type[torch.nn.Module], int] = {
@@ -227,10 +228,27 @@ class FastForward:
         return kernels.forward_network(network, len(ego), num_peers, self._scratch).copy()
 
 
+def lone_actor_of(policy: ActorCriticPolicy) -> LoneActor:
+    """Return what acts as a policy does, on one observation at a time and without torch.
+
+    Raises:
+        PolicyError: The kernels cannot run this policy.
+    """
+    networks = networks_of(policy)
+    space: Any = policy.observation_space
+    low, high = _bounds(policy.action_space)
+    return LoneActor(
+        kernels.NetworkArrays(networks[0].read(), networks[0].sizes),
+        scales_of(policy),
+        bounds=(low, high),
+        scratch=make_forward_scratch(networks, 1, space["peer_mask"].shape[0]),
+    )
+
+
 def acting_policy(model: Any) -> Any:  # noqa: ANN401 - whatever has ``predict``
-    """Return what gives a model's deterministic actions fastest: the kernels, else the model."""
+    """Return what gives a model's deterministic actions fastest: a LoneActor, else the model."""
     policy: Any = getattr(model, "policy", None)
-    return model if why_unsupported(policy) is not None else FastForward(policy)
+    return model if why_unsupported(policy) is not None else lone_actor_of(policy)
 
 
 def as_rows(array: np.ndarray[Any, Any], num_axes: int) -> Float32Array:

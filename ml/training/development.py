@@ -17,14 +17,12 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 
 from ml.envs.supervision import WorkerCounts
-from ml.evaluation.fixed_batches import BatchPolicy, FixedBatches
-from ml.evaluation.worker_episodes import open_workers, play_policy
+from ml.evaluation.model_episodes import play_model
+from ml.evaluation.worker_episodes import open_workers
 from ml.policies.checkpoint import MODEL_FILE
-from ml.policies.fast_forward import FastForward
 from ml.provenance import atomic_path, sha256_of_file
 from ml.records import json_ready
-from ml.training.callbacks import actor_critic_of, save_model_atomically
-from ml.training.fast_ppo import FastPPO
+from ml.training.callbacks import save_model_atomically
 from ml.training.run_folder import BEST_MODEL_FILE, DEVELOPMENT_FILE
 
 FALSE_ALARMS = "false_alarms_3mps2"
@@ -55,13 +53,13 @@ class DevelopmentEpisodes:
         self.num_episodes = num_episodes
         self._workers = open_workers(environment_kwargs, num_workers)
 
-    def play(self, policy: BatchPolicy) -> list[dict[str, Any]]:
+    def play(self, model: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - whatever has ``predict``
         """Return the record of each episode, in order.
 
         Args:
-            policy: What acts, deterministically.
+            model: What acts, deterministically.
         """
-        return play_policy(FixedBatches(policy), self._workers, self.num_episodes)
+        return play_model(model, self._workers, self.num_episodes)
 
     @property
     def counts(self) -> WorkerCounts:
@@ -125,9 +123,7 @@ class DevelopmentCallback(BaseCallback):
         """Judge the present policy; the first one with the highest mean return is the best."""
         self._num_due = self.num_timesteps // self._interval_steps
         begun_s = time.monotonic()
-        is_fast = isinstance(self.model, FastPPO)
-        policy = FastForward(actor_critic_of(self.model)) if is_fast else self.model
-        records = self._episodes.play(policy)
+        records = self._episodes.play(self.model)
         now_s = time.monotonic()
         row = {
             "steps": self.num_timesteps,

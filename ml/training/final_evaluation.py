@@ -14,9 +14,8 @@ from ml.envs.convoy_env import ConvoyEnv
 from ml.envs.vector_env import ConvoyWorkers
 from ml.evaluation.arguments import BASELINES
 from ml.evaluation.episodes import EpisodeRecord, PredictingPolicy, run_episodes
-from ml.evaluation.fixed_batches import FixedBatches, OneOfABatch
-from ml.evaluation.worker_episodes import OnEpisode, default_num_workers, open_workers, play_policy
-from ml.policies.fast_forward import acting_policy
+from ml.evaluation.model_episodes import play_model
+from ml.evaluation.worker_episodes import OnEpisode, default_num_workers, open_workers
 from ml.training import recipe
 
 Counts = Mapping[str, int] | None
@@ -43,12 +42,9 @@ def play_evaluation(
     """
     if not isinstance(model, BaseAlgorithm) or not isinstance(env.unwrapped, ConvoyEnv):
         return run_episodes(model, env, args.eval_episodes, on_episode), None
-    policy = acting_policy(model)
     with _workers_for(args, args.eval_episodes) as workers:
-        if workers is None:
-            return run_episodes(OneOfABatch(policy), env, args.eval_episodes, on_episode), None
-        records = play_policy(FixedBatches(policy), workers, args.eval_episodes, on_episode)
-        return records, workers.counts.as_dict()
+        records = play_model(model, workers or env, args.eval_episodes, on_episode)
+        return records, None if workers is None else workers.counts.as_dict()
 
 
 @contextmanager

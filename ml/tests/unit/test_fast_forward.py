@@ -1,5 +1,9 @@
 """Tests of ml.policies.fast_forward: torch's numbers without torch."""
 
+import pickle
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +14,7 @@ from stable_baselines3 import PPO
 from ml.errors import PolicyError
 from ml.policies import deep_set_kernels as kernels
 from ml.policies.fast_forward import FastForward, acting_policy, why_unsupported
+from ml.policies.lone_actor import LoneActor
 from ml.tests.unit.learner_cases import (
     ARCHITECTURES,
     SPACES,
@@ -140,5 +145,35 @@ def test_a_model_acts_through_the_kernels_where_they_can_run_it():
     model = make_model()
     other = object()
 
-    assert isinstance(acting_policy(model), FastForward)
+    assert isinstance(acting_policy(model), LoneActor)
     assert acting_policy(other) is other
+
+
+def test_a_lone_actor_acts_as_the_model_also_in_another_process():
+    model = make_model()
+    actor = pickle.loads(pickle.dumps(acting_policy(model)))  # noqa: S301 - our own
+    observations = random_observations(model.observation_space, 20, np.random.default_rng(4))
+    expected, _ = model.predict(observations, deterministic=True)
+
+    for row in range(20):
+        one = {key: values[row] for key, values in observations.items()}
+        action, state = actor.predict(one, deterministic=True)
+        np.testing.assert_allclose(action, expected[row], atol=1e-6)
+        assert state is None
+
+
+def test_a_lone_actor_refuses_to_act_at_random():
+    observation = {"ego": np.zeros(1), "peers": np.zeros((1, 1)), "peer_mask": np.zeros(1)}
+
+    with pytest.raises(PolicyError, match="deterministic must be True"):
+        acting_policy(make_model()).predict(observation, deterministic=False)
+
+
+def test_a_lone_actor_needs_no_torch():
+    code = (
+        "import sys, ml.policies.lone_actor, ml.training.rollout_actor\n"
+        "import ml.evaluation.worker_episodes, ml.envs.environment_worker\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
