@@ -35,6 +35,8 @@ bench: $(STAMP) ## Measure every speed that the project promises
 	$(BIN)/python benchmarks/learner_steps.py
 	$(BIN)/python benchmarks/vector_steps.py
 	$(BIN)/python benchmarks/evaluation_episodes.py
+	$(BIN)/python benchmarks/training_steps.py
+	$(BIN)/python benchmarks/startup_times.py
 
 check: lint types test ## Everything that must pass: lint, types, tests
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,13 +49,14 @@ class TrialResult:
         return {**asdict(self), "steps_per_s": self.steps_per_s}
 
 
-def run_trial(seconds: float) -> TrialResult:
+def run_trial(seconds: float, flags: Sequence[str] = ()) -> TrialResult:
     """Train on the base scenario for some seconds and throw the policy away.
 
     The first rollout and update, which load kernels and warm up, do not count.
 
     Args:
         seconds: Least time to measure [s]; the iteration that goes on is finished.
+        flags: More flags of ``train_convoy``.
 
     Raises:
         SimulatorError: Nothing could be measured.
@@ -63,7 +64,7 @@ def run_trial(seconds: float) -> TrialResult:
     with tempfile.TemporaryDirectory(prefix="roadsense-trial-") as folder:
         args = parse_args(
             ["--sumo_cfg", str(REPOSITORY_ROOT / DEFAULT_SUMO_CFG), "--dev_episodes", "0",
-             "--output_dir", str(Path(folder) / "run"), "--quiet"]
+             "--output_dir", str(Path(folder) / "run"), "--quiet", *flags]
         )  # fmt: skip
         with closing(open_environments(args)) as vector:
             timed = TimedVecEnv(vector)
