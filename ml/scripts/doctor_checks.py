@@ -182,11 +182,11 @@ def kernels_finding(folder: Path | None = None) -> Finding:
         return Finding(
             "kernels",
             State.WARNING,
-            f"{folder} cannot be written: every process compiles them anew, about 20 s. Set "
+            f"{folder} cannot be written: every process compiles them anew, about a minute. Set "
             "XDG_CACHE_HOME to a folder that can",
         )
     is_there = any(folder.rglob("*.nbc"))
-    text = "compiled" if is_there else "not compiled yet: the first use takes about 20 s longer"
+    text = "compiled" if is_there else "not compiled yet: the first use takes about a minute longer"
     return Finding("kernels", State.OK, f"{text}, kept in {folder}")
 
 
