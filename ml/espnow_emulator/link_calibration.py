@@ -176,13 +176,18 @@ def pool_links(
 def _one_way_loss(
     losses: LossFit, gaps: IntArray, *, is_two_way: bool, rng: np.random.Generator
 ) -> OneWayLoss:
-    """Return one way's loss and mean burst, independent losses where there are no bursts."""
+    """Return one way's loss and mean burst, that of independent losses where none show.
+
+    The interval stays the bursts' own: a log without a burst does not prove that there are none.
+    """
     one_way = OneWayLoss(losses.loss, losses.mean_burst)
     if is_two_way:
         one_way = one_way_of_two_way(losses, gaps, rng)
-    if losses.num_lost and not losses.has_bursts:
-        return OneWayLoss(one_way.loss, Estimate(*(1 / (1 - limit) for limit in one_way.loss)))
-    return one_way
+    burst = one_way.mean_burst
+    if burst is None or losses.has_bursts:
+        return one_way
+    value = 1.0 / (1.0 - one_way.loss.value)
+    return OneWayLoss(one_way.loss, Estimate(value, min(burst.low, value), max(burst.high, value)))
 
 
 def _check_avoidance(losses: LossFit) -> None:

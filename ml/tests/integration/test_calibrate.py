@@ -291,6 +291,23 @@ def test_single_losses_are_written_as_independent(tmp_path, capsys):
     assert "no bursts" in capsys.readouterr().out
 
 
+def test_a_log_too_short_to_show_bursts_does_not_rule_them_out(tmp_path):
+    """Half of them, with about 7 losses each, have no burst: 1.128 is far above 1 / (1 - loss)."""
+    num_logs, held, num_independent = 40, 0, 0
+    for seed in range(num_logs):
+        rng = np.random.default_rng(seed)
+        path = log_of(tmp_path / f"{seed}.csv", gilbert_chain(0.0198, 0.8865, 300, rng))
+        request = CalibrationRequest("simple", "test", False, 0.0, seed, path.name)
+        found = fit_logs([read_reception_log(path)], request)
+        burst = found.one_way.mean_burst
+        num_independent += not found.losses.has_bursts
+        held += burst is None or burst.low <= 1 / 0.8865 <= burst.high
+
+    # Binomial(40, .95) is below 34 in 1 of 300 trials; half of the logs would be 20.
+    assert held >= 34
+    assert num_independent >= 10
+
+
 NOT_FITTED = [
     ([True] * 199, "at least 200 frames.*Got 199"),
     ([True, False, True] * 400, "must not avoid one another"),
