@@ -14,9 +14,10 @@ from scipy.optimize import minimize
 
 from ml.errors import RadioParameterError
 from ml.espnow_emulator.closed_forms import reception_probability
-from ml.espnow_emulator.link_fit import Estimate, clustered_margin, proportion
+from ml.espnow_emulator.link_fit import QUANTILE, Estimate, clustered_margin, proportion
 from ml.espnow_emulator.link_sessions import FrameOutcomes
 from ml.espnow_emulator.physical_sections import PhysicalParameters
+from ml.espnow_emulator.shadowing_scatter import shadowing_scatter
 from ml.types import FloatArray, IntArray
 
 FEWEST_FRAMES = 500
@@ -32,6 +33,7 @@ _FIRST_FLOORS = (0.01, 0.05, 0.15, 0.4)
 _DISTANCE_RATIO = 0.02
 _NUM_BLOCKS = 20
 _SMALLEST_BLOCK = 20
+_LARGEST_CONDITION = 1e12
 _MARGIN_STEP_DB = 0.01
 _SMALLEST_PROBABILITY = 1e-9
 _NUM_SHADOWING_NODES = 24
@@ -92,9 +94,10 @@ def modelled_reception(
 def fit_distance(outcomes: FrameOutcomes, *, is_two_way: bool, source: str) -> DistanceFit:
     """Fit margin and floor to the frames' fates.
 
-    Frames are taken as independent for the estimate, and in about 20 blocks in a row for the
-    interval. What shadowing cannot explain of the neighbours' correlation makes the floor a loss
-    in bursts, if it is more than 3 standard errors.
+    Frames are taken as independent for the estimate. The interval is the wider one of two: the
+    sandwich's over about 20 blocks in a row, and that of the nominal shadowing on this drive, which
+    blocks shorter than it cannot see. What shadowing cannot explain of the neighbours' correlation
+    makes the floor a loss in bursts, if it is more than 3 standard errors.
 
     Args:
         outcomes: Every frame's fate and distance.
@@ -118,7 +121,11 @@ def fit_distance(outcomes: FrameOutcomes, *, is_two_way: bool, source: str) -> D
     scores = (deviation * weight[place])[:, np.newaxis] * derivatives[place]
     num_at = np.bincount(place)
     information = (derivatives * (num_at * weight)[:, np.newaxis]).T @ derivatives
-    margin_error, floor_error = _half_widths(scores, information, margin_db, source).tolist()
+    response = (weight * derivatives[:, 0])[place, np.newaxis] * derivatives[place]
+    scatter = information + shadowing_scatter(response, outcomes) / ways
+    half_widths = _half_widths(scores, information, scatter)
+    _check_margin(margin_db, half_widths[0], source)
+    margin_error, floor_error = half_widths.tolist()
     floor_estimate = Estimate(
         floor, max(floor - floor_error, 0.0), min(floor + floor_error, _FLOOR_BOUNDS[1])
     )
@@ -222,22 +229,31 @@ def _derivatives(
     return np.stack([by_margin, by_floor], axis=1), chance
 
 
-def _half_widths(
-    scores: FloatArray, information: FloatArray, margin_db: float, source: str
-) -> FloatArray:
-    """Return half the intervals of margin and floor, or refuse a margin that is not seen."""
+def _half_widths(scores: FloatArray, information: FloatArray, scatter: FloatArray) -> FloatArray:
+    """Return half the intervals of margin and floor, infinite if the frames do not tell them.
+
+    Args:
+        scores: Derivatives of each frame's log-likelihood, (num_frames, 2).
+        information: Fisher information, (2, 2).
+        scatter: Covariance of the summed scores under the nominal shadowing, (2, 2).
+    """
+    if np.linalg.cond(information) >= _LARGEST_CONDITION:
+        return np.full(2, np.inf)
     num_frames = len(scores)
     block = np.arange(num_frames) // max(_SMALLEST_BLOCK, -(-num_frames // _NUM_BLOCKS))
-    half_widths = np.full(2, np.inf)
-    if np.linalg.cond(information) < 1e12:
-        half_widths = clustered_margin(scores, information, block)
-    if half_widths[0] > LARGEST_MARGIN_ERROR_DB or margin_db in _MARGIN_BOUNDS_DB:
+    inverse = np.linalg.inv(information)
+    modelled = QUANTILE * np.sqrt(np.diag(inverse @ scatter @ inverse))
+    return np.asarray(np.maximum(clustered_margin(scores, information, block), modelled))
+
+
+def _check_margin(margin_db: float, half_width_db: float, source: str) -> None:
+    """Refuse a margin that the frames do not tell."""
+    if half_width_db > LARGEST_MARGIN_ERROR_DB or margin_db in _MARGIN_BOUNDS_DB:
         raise RadioParameterError(
             f"{source} must hold distances at which reception falls, for --mode physical. Got a "
             f"margin of {margin_db:.1f} dB with an error of more than "
             f"{LARGEST_MARGIN_ERROR_DB:g} dB. Record farther out, or use --mode simple."
         )
-    return half_widths
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ AVOIDANCE_LEVEL = 0.001
 """Losses that follow a loss more rarely than this by chance are no fading."""
 
 _TAIL = (1.0 - CONFIDENCE) / 2.0
-_QUANTILE = float(ndtri(1.0 - _TAIL))
+QUANTILE = float(ndtri(1.0 - _TAIL))
+"""Of the normal law: half an interval in standard errors."""
 _NUM_RESAMPLES = 2000
 
 
@@ -268,7 +269,7 @@ def standard_deviation(deviations: FloatArray) -> Estimate:
     variance = float(squares.mean())
     if variance == 0.0:
         return Estimate(0.0, 0.0, 0.0)
-    margin = _QUANTILE * float(squares.std()) / math.sqrt(len(squares))
+    margin = QUANTILE * float(squares.std()) / math.sqrt(len(squares))
     low = math.sqrt(max(variance - margin, 0.0))
     return Estimate(math.sqrt(variance), low, math.sqrt(variance + margin))
 
@@ -277,7 +278,7 @@ def median(values: FloatArray) -> Estimate:
     """Return the median, with the order statistics that hold it with 95 % whatever the law."""
     ordered = np.sort(values)
     num_values = len(ordered)
-    margin = _QUANTILE * math.sqrt(num_values) / 2.0
+    margin = QUANTILE * math.sqrt(num_values) / 2.0
     low = max(math.floor(num_values / 2.0 - margin), 0)
     high = min(math.ceil(num_values / 2.0 + margin), num_values - 1)
     return Estimate(float(np.median(ordered)), float(ordered[low]), float(ordered[high]))
