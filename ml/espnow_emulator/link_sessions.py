@@ -12,14 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from ml.errors import RadioParameterError
-from ml.espnow_emulator.reception_log import SEQUENCE_MODULUS, LinkRows, ReceptionLog
+from ml.espnow_emulator.reception_log import (
+    RESTART_STEP_MS,
+    SEQUENCE_MODULUS,
+    LinkRows,
+    ReceptionLog,
+)
 from ml.types import BoolArray, FloatArray, IntArray
 
-RESTART_STEP_MS = 2000.0
-"""A sender's clock that steps back by more than this is a restart [ms], as in the emulator."""
 JUMP_FRAMES = 20.0
 JUMP_SHARE = 0.1
 """Clock and sequence disagree when they differ by more than both: a break, not a loss."""
+LONGEST_SILENCE_FRAMES = SEQUENCE_MODULUS // 2
+"""After more than half a turn the numbers no longer tell a silence from a sender that was off."""
 
 _LONGEST_STEP_FOR_PERIOD = 100
 
@@ -65,8 +70,9 @@ class LinkRecord:
         sessions: In the order of the logs and of time.
         num_duplicates: Copies of frames received before.
         num_reordered: Frames received after a newer one.
-        num_restarts: Times that the sender's clock began anew.
-        num_jumps: Times that the sender's clock and its sequence numbers disagreed.
+        num_restarts: Times that the sender's clock or the receiver's began anew.
+        num_jumps: Times that the sender's clock and its sequence numbers disagreed, or that it was
+            not heard for half a turn of them.
     """
 
     sender: str
@@ -137,9 +143,10 @@ def split_into_sessions(rows: LinkRows, *, source: str) -> LinkRecord:
     """Unwrap the sequence numbers of one link in one log with the sender's clock.
 
     The number of frames sent since the newest frame is the one that agrees with the 16 bits and
-    is nearest to time since / period. A sender's clock that steps back by more than 2 s is a
-    restart. Where clock and sequence disagree by more than 20 frames and a tenth, the sender
-    paused, or restarted with its clock kept. Both begin a new session.
+    is nearest to time since / period. A clock of either board that steps back by more than 2 s is
+    a restart. Where clock and sequence disagree by more than 20 frames and a tenth, the sender
+    paused, or restarted with its clock kept. All begin a new session, and so does a silence of
+    more than half a turn of the numbers.
 
     Args:
         rows: The link's frames in the order of reception.
@@ -150,6 +157,7 @@ def split_into_sessions(rows: LinkRows, *, source: str) -> LinkRecord:
     """
     period_ms = _sender_period_ms(rows, source)
     numbers, times_ms = rows.sequence.tolist(), rows.sender_time_ms.tolist()
+    has_receiver_restarted = (np.diff(rows.receive_time_ms) < -RESTART_STEP_MS).tolist()
     sessions: list[dict[int, int]] = [{0: 0}]
     newest, newest_row = 0, 0
     num_duplicates = num_reordered = num_restarts = num_jumps = 0
@@ -157,9 +165,8 @@ def split_into_sessions(rows: LinkRows, *, source: str) -> LinkRecord:
         since_ms = times_ms[row] - times_ms[newest_row]
         expected = since_ms / period_ms
         step = _unwrapped_step(numbers[row] - numbers[newest_row], expected)
-        is_restart = since_ms < -RESTART_STEP_MS
-        disagreement = abs(step - expected)
-        if is_restart or disagreement > max(JUMP_FRAMES, JUMP_SHARE * abs(expected)):
+        is_restart = since_ms < -RESTART_STEP_MS or has_receiver_restarted[row - 1]
+        if is_restart or _is_jump(step, expected):
             num_restarts += is_restart
             num_jumps += not is_restart
             sessions.append({0: row})
@@ -206,6 +213,14 @@ def _unwrapped_step(difference: int, expected: float) -> int:
     """
     wraps = round((expected - difference) / SEQUENCE_MODULUS)
     return difference + SEQUENCE_MODULUS * wraps
+
+
+def _is_jump(step: int, expected: float) -> bool:
+    """Return whether so many frames since the newest one are no loss but a break."""
+    disagreement = abs(step - expected)
+    return step > LONGEST_SILENCE_FRAMES or disagreement > max(
+        JUMP_FRAMES, JUMP_SHARE * abs(expected)
+    )
 
 
 def _session_of(rows: LinkRows, members: dict[int, int]) -> Session:

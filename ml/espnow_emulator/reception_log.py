@@ -23,6 +23,10 @@ REQUIRED_COLUMNS = ("receive_time_ms", "sender", "sequence", "sender_time_ms")
 OPTIONAL_COLUMNS = ("distance_m", "receiver")
 DEFAULT_RECEIVER = "ego"
 SEQUENCE_MODULUS = 65536
+CLOCK_MODULUS_MS = 2.0**32
+"""Boards count milliseconds in 32 bits."""
+RESTART_STEP_MS = 2000.0
+"""A clock that steps back by more than this is a restart [ms], as in the emulator."""
 LARGEST_FILE_BYTES = 64 * 2**20
 """Two million frames: 50 hours of one link at 10 Hz."""
 
@@ -46,9 +50,10 @@ class LinkRows:
         sender: Name of the sending board.
         receiver: Name of the receiving board.
         line: Line of the file, (num_frames,).
-        receive_time_ms: On the receiver's clock, not decreasing, (num_frames,) [ms].
+        receive_time_ms: On the receiver's clock, without wraps, (num_frames,) [ms]. It falls only
+            where the receiver restarted.
         sequence: 16 bits, as in the frame, (num_frames,).
-        sender_time_ms: As in the frame, (num_frames,) [ms].
+        sender_time_ms: As in the frame, without wraps, (num_frames,) [ms].
         distance_m: Between the boards at reception, (num_frames,) [m]; None if the log has none.
     """
 
@@ -96,15 +101,16 @@ def read_reception_log(path: str | Path, *, is_two_way: bool = False) -> Recepti
     source = Path(path)
     reader = csv.reader(io.StringIO(_text_of(source), newline=""), strict=True)
     try:
-        header = next((row for row in reader if row), None)
+        filled = (row for row in reader if any(cell.strip() for cell in row))
+        header = next(filled, None)
         if header is None:
             raise RadioParameterError(
                 f"{source} must be a reception log. Got an empty file. Its first line is "
                 f"{','.join(REQUIRED_COLUMNS)}."
             )
-        columns = [name.strip() for name in header]
+        columns = [name.strip().lower() for name in header]
         _check_columns(columns, source)
-        lines = ((reader.line_num, row) for row in reader if row)
+        lines = ((reader.line_num, row) for row in filled)
         links = _links_of(lines, columns, source)
     except csv.Error as error:
         raise RadioParameterError(
@@ -209,13 +215,23 @@ def _links_of(
             sender=sender,
             receiver=receiver,
             line=np.array(cells["line"], dtype=np.int64),
-            receive_time_ms=np.array(cells["receive_time_ms"]),
+            receive_time_ms=_without_wraps(np.array(cells["receive_time_ms"])),
             sequence=np.array(cells["sequence"], dtype=np.int64),
-            sender_time_ms=np.array(cells["sender_time_ms"]),
+            sender_time_ms=_without_wraps(np.array(cells["sender_time_ms"])),
             distance_m=np.array(cells["distance_m"]) if "distance_m" in cells else None,
         )
         for (sender, receiver), cells in rows.items()
     )
+
+
+def _without_wraps(times_ms: FloatArray) -> FloatArray:
+    """Return times of a clock that may have gone through its 32 bits, as if it had more [ms].
+
+    Times that 32 bits cannot hold, such as those since 1970, have not wrapped.
+    """
+    if times_ms.max() >= CLOCK_MODULUS_MS:
+        return times_ms
+    return np.unwrap(times_ms, period=CLOCK_MODULUS_MS)
 
 
 def _name_in(cell: str, column: str, where: str) -> str:
@@ -246,15 +262,16 @@ def _number_in(cell: str, column: str, where: str) -> float:
 
 
 def _check_order(link: LinkRows, source: Path) -> None:
-    """Refuse a receiver's clock that runs backwards."""
-    steps = np.flatnonzero(np.diff(link.receive_time_ms) < 0.0)
+    """Refuse lines that are not in the order of reception."""
+    steps_ms = np.diff(link.receive_time_ms)
+    steps = np.flatnonzero((steps_ms < 0.0) & (steps_ms >= -RESTART_STEP_MS))
     if len(steps):
         here = int(steps[0]) + 1
         raise RadioParameterError(
             f"receive_time_ms in {source} line {link.line[here]} must not be before the frame "
-            f"from {link.sender!r} above it, {link.receive_time_ms[here - 1]:.15g}. "
-            f"Got {link.receive_time_ms[here]:.15g}. Write lines in the order of reception, and "
-            "start a new file when the receiver restarts."
+            f"from {link.sender!r} above it, {link.receive_time_ms[here - 1]:.15g}, or else by "
+            f"more than {RESTART_STEP_MS:g}, which is a restart. "
+            f"Got {link.receive_time_ms[here]:.15g}. Write lines in the order of reception."
         )
 
 

@@ -83,7 +83,8 @@ def test_every_directed_link_has_its_own_rows(tmp_path):
 
 def test_byte_order_mark_windows_lines_quotes_and_blank_lines_are_accepted(tmp_path):
     path = tmp_path / "log.csv"
-    path.write_bytes(b"\xef\xbb\xbf" + HEADER.encode() + b'\r\n\r\n1,"A",7,100\r\n')
+    blank = b"\r\n\r\n  \r\n,,,\r\n"  # spreadsheets leave the last kind
+    path.write_bytes(b"\xef\xbb\xbf" + HEADER.title().encode() + blank + b'1,"A",7,100\r\n' + blank)
 
     (link,) = read_reception_log(path).links
 
@@ -116,6 +117,7 @@ BAD_LOGS = [  # lines, words of the message
     ([*LINES, f"1200,{'A' * 65},9,300"], ["sender", "line 4", "64"]),
     ([*LINES, "1200,ego,9,300"], ["sender", "line 4", "another board"]),
     ([*LINES, "1099,A,9,300"], ["receive_time_ms", "line 4", "1100", "order of reception"]),
+    ([HEADER, "9000,A,7,1", "7000,A,8,2"], ["receive_time_ms", "line 3", "more than 2000"]),
     ([HEADER + ",distance_m", "1,A,7,1,-3"], ["distance_m", "line 2", "'-3'"]),
     ([*LINES, '1200,"A,9,300'], ["line 4", "CSV"]),
     ([*LINES, f"1200,{'A' * 200_000},9,300"], ["line 4", "CSV"]),
@@ -189,11 +191,12 @@ def test_sequence_numbers_are_unwrapped():
     assert (record.num_sent, record.num_received) == (6, 4)
 
 
-def test_a_silence_of_more_than_one_turn_is_told_by_the_clock():
-    # 16 bits turn once in 65,536 frames; 70,000 frames later they show 4464 more.
-    record = record_of([0, 1, 2, 70_002, 70_003])
+def test_a_silence_is_a_loss_up_to_half_a_turn_of_the_numbers():
+    # 16 bits turn once in 65,536 frames; the first silence is of 32,768 steps.
+    record = record_of([0, 1, 32_769, 65_538, 65_539])
 
-    assert unwrapped(record) == [[0, 1, 2, 70_002, 70_003]]
+    assert unwrapped(record) == [[0, 1, 32_769], [0, 1]]
+    assert record.num_jumps == 1
 
 
 def test_duplicates_are_dropped_and_counted():
@@ -225,6 +228,47 @@ def test_a_sender_that_restarts_with_its_clock_kept_begins_a_new_session():
 
     assert unwrapped(record) == [[0, 1, 2], [0, 1, 2]]
     assert (record.num_restarts, record.num_jumps) == (0, 1)
+
+
+def test_a_receiver_that_restarts_begins_a_new_session(tmp_path):
+    lines = [HEADER, "90000,A,7,100", "90100,A,8,200", "150,A,50,4400", "250,A,51,4500"]
+
+    (record,) = collect_links([read_reception_log(written(tmp_path, lines))])
+
+    assert unwrapped(record) == [[0, 1], [0, 1]]
+    assert (record.num_restarts, record.num_jumps) == (1, 0)
+
+
+@pytest.mark.parametrize("offset_ms", [0, 4_294_967_296 - 250])
+def test_clocks_of_32_bits_that_wrap_go_on(tmp_path, offset_ms):
+    # Sent and received every 100 ms; from the third frame on a clock shows what is left of 2^32.
+    times_ms = [(offset_ms + 100 * frame) % 4_294_967_296 for frame in range(5)]
+    lines = [HEADER, *(f"{time},A,{frame},{time}" for frame, time in enumerate(times_ms))]
+
+    (record,) = collect_links([read_reception_log(written(tmp_path, lines), is_two_way=True)])
+
+    (only,) = record.sessions
+    assert (record.num_restarts, record.num_jumps) == (0, 0)
+    assert np.diff(only.receive_time_ms).tolist() == [100.0] * 4
+    assert np.diff(only.sender_time_ms).tolist() == [100.0] * 4
+
+
+def test_an_overtaken_frame_from_before_the_wrap_is_late_and_no_restart(tmp_path):
+    lines = [HEADER, "1,A,1,4294967096", "2,A,3,0", "3,A,2,4294967196", "4,A,4,100"]
+
+    (record,) = collect_links([read_reception_log(written(tmp_path, lines))])
+
+    assert unwrapped(record) == [[0, 1, 2, 3]]
+    assert (record.num_reordered, record.num_restarts) == (1, 0)
+
+
+def test_times_since_1970_have_not_wrapped(tmp_path):
+    # Two drives 40 days apart in one file, on a clock of more than 32 bits.
+    lines = [HEADER, "1760000000000,A,7,100", "1763456000000,A,8,200"]
+
+    (link,) = read_reception_log(written(tmp_path, lines)).links
+
+    assert link.receive_time_ms.tolist() == [1_760_000_000_000.0, 1_763_456_000_000.0]
 
 
 def test_a_pause_of_the_sender_is_no_loss():
