@@ -35,6 +35,8 @@ from ml.seeding import indexed_generator
 LARGEST_BASE_MS = 1000.0
 LARGEST_JITTER_MS = 100.0
 LARGEST_MEAN_BURST = 1000.0
+LARGEST_NUM_FRAMES = 10_000_000
+"""12 days of one link at 10 Hz, lost frames included; a fit of distance looks at each."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,7 @@ def calibrate(logs: Sequence[ReceptionLog], request: CalibrationRequest) -> Cali
         )
     tiers, distance, points, farthest_m = None, None, [], 0.0
     if has_distances:
+        _check_size(links, request.source)
         fitted = frame_outcomes([session for link in links for session in link.fitted])
         every = frame_outcomes([session for link in links for session in link.record.sessions])
         points = measured_points(every, is_two_way=is_two_way)
@@ -183,6 +186,17 @@ def _fit_links(
             f"{reason}{others}"
         )
     return tuple(links), tuple(refused)
+
+
+def _check_size(links: Sequence[LinkCalibration], source: str) -> None:
+    """Refuse more frames than memory is meant for; silences may hold millions on a few lines."""
+    num_frames = sum(link.record.num_sent for link in links)
+    if num_frames > LARGEST_NUM_FRAMES:
+        raise RadioParameterError(
+            f"{source} must hold at most {LARGEST_NUM_FRAMES} frames, lost ones included, where "
+            f"distances are given. Got {num_frames}. Leave out column distance_m or the silences, "
+            "or give fewer logs."
+        )
 
 
 def _tiers(

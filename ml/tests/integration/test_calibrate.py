@@ -474,6 +474,16 @@ def test_mode_physical_needs_a_spread_of_distances(tmp_path):
         run(path, "--output", tmp_path / "link.json", "--mode", "physical")
 
 
+def test_silences_of_more_frames_than_memory_is_meant_for_are_refused(tmp_path):
+    # 400 frames with 29,999 lost between each two: 399 * 30,000 + 1.
+    lines = [[f"{3e6 * index:.0f}", "A", index * 30_000 % 65_536, f"{3e6 * index:.0f}", "10"]
+             for index in range(400)]  # fmt: skip
+    path = write_log(tmp_path / "log.csv", lines, extra=["distance_m"])
+
+    with pytest.raises(RadioParameterError, match=r"at most 10000000 frames.*Got 11970001"):
+        run(path, "--output", tmp_path / "link.json", "--holdout", "0")
+
+
 # --- Files ---------------------------------------------------------------------------------------
 
 
