@@ -14,10 +14,11 @@ import csv
 
 import numpy as np
 
-from ml.command_line import number_in, path_text, run_command
+from ml.command_line import integer_in, number_in, path_text, run_command
 from ml.espnow_emulator import RadioEmulator, load_radio_parameters
 from ml.espnow_emulator.radio_samples import radio_alone
 from ml.provenance import atomic_path
+from ml.seeding import MAX_MASTER_SEED
 from ml.types import (
     CAR_LENGTH,
     CAR_X,
@@ -42,13 +43,13 @@ def distance_at(time_s: float, nearest_m: float, farthest_m: float) -> float:
 
 
 def log_rows(
-    radio: RadioEmulator, duration_s: float, nearest_m: float, farthest_m: float
+    radio: RadioEmulator, duration_s: float, nearest_m: float, farthest_m: float, seed: int
 ) -> list[tuple[str, ...]]:
     """Return a row for each frame that the ego's board took in."""
     cars = np.zeros((2, NUM_CAR_FIELDS))
     cars[:, CAR_LENGTH] = 4.5
     cars[1, CAR_X] = nearest_m
-    radio.reset(radio_key=11, cars=cars, time_s=0.0)
+    radio.reset(radio_key=seed, cars=cars, time_s=0.0)
     rows, num_accepted, sequence = [], 0, 0
     for step in range(1, int(duration_s / STEP_S) + 1):
         now_s = step * STEP_S
@@ -74,9 +75,10 @@ def main() -> None:
     parser.add_argument("--minutes", type=number_in(0.1, 600.0), default=20.0)
     parser.add_argument("--nearest_m", type=number_in(1.0, 10_000.0), default=10.0)
     parser.add_argument("--farthest_m", type=number_in(1.0, 10_000.0), default=10.0)
+    parser.add_argument("--seed", type=integer_in(0, MAX_MASTER_SEED), default=11)
     args = parser.parse_args()
     radio = RadioEmulator(radio_alone(load_radio_parameters(args.emulator_params)))
-    rows = log_rows(radio, 60.0 * args.minutes, args.nearest_m, args.farthest_m)
+    rows = log_rows(radio, 60.0 * args.minutes, args.nearest_m, args.farthest_m, args.seed)
     with (
         atomic_path(args.log) as temporary,
         temporary.open("w", newline="", encoding="utf-8") as stream,
