@@ -13,6 +13,7 @@ from ml.espnow_emulator.distance_fit import (
     measured_points,
     tier_losses,
 )
+from ml.espnow_emulator.distance_holdout import DistanceCheck, check_distance_fit
 from ml.espnow_emulator.link_calibration import (
     NOMINAL_BURST,
     Latency,
@@ -24,8 +25,10 @@ from ml.espnow_emulator.link_fit import Estimate, LossFit, OneWayLoss
 from ml.espnow_emulator.link_sessions import (
     FrameOutcomes,
     LinkRecord,
+    Session,
     collect_links,
     frame_outcomes,
+    split_for_holdout,
 )
 from ml.espnow_emulator.parameter_sections import PacketLossParameters
 from ml.espnow_emulator.parameters import feasible_mean_burst
@@ -75,6 +78,7 @@ class Calibration:
         latency: The same; None where it cannot be known.
         tiers: One-way loss by distance tier; None where the logs do not tell.
         distance: Reception against distance; None in mode simple.
+        distance_check: That fit against the frames held out; None without.
         points: Measured reception by distance.
         farthest_m: Longest distance of a frame [m]; 0 if unknown.
     """
@@ -89,6 +93,7 @@ class Calibration:
     latency: Latency | None
     tiers: tuple[Estimate, ...] | None
     distance: DistanceFit | None
+    distance_check: DistanceCheck | None
     points: list[dict[str, float | int]]
     farthest_m: float
 
@@ -133,7 +138,7 @@ def calibrate(logs: Sequence[ReceptionLog], request: CalibrationRequest) -> Cali
             f"column distance_m in {request.source} must be there for --mode physical. Got a log "
             "without it. Add it, or use --mode simple."
         )
-    tiers, distance, points, farthest_m = None, None, [], 0.0
+    tiers, distance, distance_check, points, farthest_m = None, None, None, [], 0.0
     if has_distances:
         _check_size(links, request.source)
         fitted = frame_outcomes([session for link in links for session in link.fitted])
@@ -142,6 +147,9 @@ def calibrate(logs: Sequence[ReceptionLog], request: CalibrationRequest) -> Cali
         farthest_m = float(every.distance_m.max())
         if request.mode == "physical":
             distance = fit_distance(fitted, is_two_way=is_two_way, source=request.source)
+            held_out = [session for link in links for session in _held_out(link, request.holdout)]
+            ways = 2 if is_two_way else 1
+            distance_check = check_distance_fit(distance, held_out, ways=ways, rng=rng)
         else:
             tiers = _tiers(fitted, losses, is_two_way=is_two_way)
     result = Calibration(
@@ -155,11 +163,17 @@ def calibrate(logs: Sequence[ReceptionLog], request: CalibrationRequest) -> Cali
         latency=latency,
         tiers=tiers,
         distance=distance,
+        distance_check=distance_check,
         points=points,
         farthest_m=farthest_m,
     )
     _check_values(result, request.source)
     return result
+
+
+def _held_out(link: LinkCalibration, share: float) -> tuple[Session, ...]:
+    """Return the sessions of a link that were not fitted."""
+    return split_for_holdout(link.record.sessions, share)[1]
 
 
 def _fit_links(

@@ -218,6 +218,16 @@ def _findings(result: Calibration) -> dict[str, Any]:
     }
     if result.distance is not None:
         findings["fitted"]["physical"] = _distance_findings(result.distance)
+        check = result.distance_check
+        findings["held_out_physical"] = (
+            None
+            if check is None
+            else {
+                "num_frames": check.num_frames,
+                "age_distance": _rounded(check.age.value),
+                "age_distance_expected": _rounded(check.age.expected),
+            }
+        )
     if result.mode == "simple" and result.tiers is None:
         findings["extrapolated"] = dict.fromkeys(
             ("rate_tier_1", "rate_tier_2", "rate_tier_3"),

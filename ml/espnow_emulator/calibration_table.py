@@ -110,8 +110,16 @@ def _file_lines(result: Calibration) -> list[str]:
         rows += _distance_rows(result.distance)
     lines = [f"file, one-way, mode {result.mode}, for {result.use}", *_table(rows)]
     if result.distance is not None:
-        lines += _point_lines(result, result.distance)
+        lines += [*_point_lines(result, result.distance), _distance_check_line(result)]
     return [*lines, *(f"  note: {note}" for note in file_notes(result))]
+
+
+def _distance_check_line(result: Calibration) -> str:
+    """Return how well the fit of distance reproduces what was held out."""
+    check = result.distance_check
+    if check is None:
+        return "  held out: too little to check the fit"
+    return f"  held out: {check.num_frames} frames; KS distance of age {_distance(check.age)}"
 
 
 def _loss_rows(result: Calibration) -> list[Row]:

@@ -66,6 +66,7 @@ PACKAGES = {
     "ml.espnow_emulator": {"numpy"},
     "ml.espnow_emulator.closed_forms": {"numpy", "scipy"},
     "ml.espnow_emulator.distance_fit": {"numpy", "scipy"},
+    "ml.espnow_emulator.distance_holdout": {"numpy", "scipy"},
     "ml.espnow_emulator.link_fit": {"numpy", "scipy"},
     "ml.espnow_emulator.report_figures": {"numpy", "matplotlib"},
     "ml.espnow_emulator.sampling_intervals": {"numpy", "scipy"},

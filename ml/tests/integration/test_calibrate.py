@@ -453,8 +453,11 @@ def test_mode_physical_finds_margin_and_floor(physical_log, tmp_path, capsys):
     assert parameters.is_physical
     assert parameters.physical.margin_at_1m_db == fitted["margin_at_1m_db"]["value"]
     assert parameters.physical.interference_loss == 0.0
+    check = content_of(output)["_metadata"]["held_out_physical"]
+    assert check["age_distance"] <= check["age_distance_expected"]
     printed = capsys.readouterr().out
     assert "margin at 1 m [dB]" in printed
+    assert f"held out: {check['num_frames']} frames; KS distance of age" in printed
     assert "interference_loss is left at 0" in printed
 
 
