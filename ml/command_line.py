@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from ml.errors import RoadSenseError, nearest_name_hint, one_line
+from ml.errors import ConfigError, RoadSenseError, nearest_name_hint, one_line
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -152,6 +152,20 @@ def number_in(low: float, high: float) -> Callable[[str], float]:
         return value
 
     return parse
+
+
+def check_output_folder(folder: Path) -> None:
+    """Check that a folder can be written to, or made.
+
+    Raises:
+        ConfigError: Something else is in its place, or its owner does not allow it.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"--output_dir must be a folder that can be written. Got {str(folder)!r}. "
+            "Choose another folder."
+        )
 
 
 def path_text(text: str) -> str:

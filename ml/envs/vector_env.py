@@ -306,9 +306,7 @@ class ConvoyWorkers:
     def _resume_command(self, row: int, next_index: int) -> Reset:
         """Return the command that repeats the present episode up to the last step known."""
         self.next_episodes[row] = next_index
-        played = self._played[self._episodes[row].begin - self._num_forgotten :]
-        actions = np.stack([actions[row] for actions in played]) if played else None
-        return self._reset_command(row, actions)
+        return self._replay_command(row)
 
     def call_each(
         self, function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]
@@ -371,9 +369,10 @@ class ConvoyWorkers:
             raise ConfigError("workers must be open. Got closed ones. Make them anew.")
 
     def _replay_command(self, row: int) -> Reset:
-        """Return the command that repeats the present episode, the step just sent included."""
+        """Return the command that repeats the present episode, a step just sent included."""
         played = self._played[self._episodes[row].begin - self._num_forgotten :]
-        return self._reset_command(row, np.stack([actions[row] for actions in played]))
+        actions = np.stack([actions[row] for actions in played]) if played else None
+        return self._reset_command(row, actions)
 
     @property
     def _num_steps(self) -> int:

@@ -25,10 +25,8 @@ from ml.espnow_emulator.link_fit import Estimate, LossFit, OneWayLoss
 from ml.espnow_emulator.link_sessions import (
     FrameOutcomes,
     LinkRecord,
-    Session,
     collect_links,
     frame_outcomes,
-    split_for_holdout,
 )
 from ml.espnow_emulator.parameter_sections import PacketLossParameters
 from ml.espnow_emulator.parameters import feasible_mean_burst
@@ -147,7 +145,7 @@ def calibrate(logs: Sequence[ReceptionLog], request: CalibrationRequest) -> Cali
         farthest_m = float(every.distance_m.max())
         if request.mode == "physical":
             distance = fit_distance(fitted, is_two_way=is_two_way, source=request.source)
-            held_out = [session for link in links for session in _held_out(link, request.holdout)]
+            held_out = [session for link in links for session in link.held_out]
             ways = 2 if is_two_way else 1
             distance_check = check_distance_fit(distance, held_out, ways=ways, rng=rng)
         else:
@@ -169,11 +167,6 @@ def calibrate(logs: Sequence[ReceptionLog], request: CalibrationRequest) -> Cali
     )
     _check_values(result, request.source)
     return result
-
-
-def _held_out(link: LinkCalibration, share: float) -> tuple[Session, ...]:
-    """Return the sessions of a link that were not fitted."""
-    return split_for_holdout(link.record.sessions, share)[1]
 
 
 def _fit_links(

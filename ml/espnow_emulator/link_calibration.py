@@ -98,6 +98,7 @@ class LinkCalibration:
     Attributes:
         record: All frames of the link.
         fitted: Sessions of the part that was fitted.
+        held_out: Sessions of the other part.
         gaps: Frames lost between each two received in a row, in that part.
         losses: The process fitted to them; two-way for two-way data.
         one_way: One-way loss and bursts.
@@ -108,6 +109,7 @@ class LinkCalibration:
 
     record: LinkRecord
     fitted: tuple[Session, ...]
+    held_out: tuple[Session, ...]
     gaps: IntArray
     losses: LossFit
     one_way: OneWayLoss
@@ -152,6 +154,7 @@ def calibrate_link(
     return LinkCalibration(
         record=record,
         fitted=fitted,
+        held_out=held_out,
         gaps=gaps,
         losses=losses,
         one_way=_one_way_loss(losses, gaps, is_two_way=is_two_way, rng=rng),

@@ -8,7 +8,6 @@ anything is sampled.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from ml.command_line import (
     OneLineArgumentParser,
     add_debug_flag,
+    check_output_folder,
     integer_in,
     number_in,
     path_text,
@@ -144,12 +144,7 @@ def _check_output(folder: Path, paths: Sequence[Path], is_overwriting: bool) -> 
                     f"--output_dir must not be the folder of the parameter file {page}, which "
                     f"would be replaced. Got {str(folder)!r}. Choose another folder."
                 )
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise ConfigError(
-            f"--output_dir must be a folder that can be written. Got {str(folder)!r}. "
-            "Choose another folder."
-        )
+    check_output_folder(folder)
 
 
 def _write_page(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -19,7 +18,7 @@ import gymnasium as gym
 import torch
 from stable_baselines3 import PPO
 
-from ml.command_line import path_text, run_command
+from ml.command_line import check_output_folder, path_text, run_command
 from ml.envs import ENVIRONMENT_ID
 from ml.envs.vector_env import ConvoyWorkers
 from ml.errors import ConfigError, PolicyError, RecordError, nearest_name_hint
@@ -125,12 +124,7 @@ def check_output_dir(args: argparse.Namespace) -> None:
             f"--output_dir must not be a run's own folder, whose episodes would be replaced. "
             f"Got {str(folder)!r}. Choose a folder below it."
         )
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise ConfigError(
-            f"--output_dir must be a folder that can be written. Got {str(folder)!r}. "
-            "Choose another folder."
-        )
+    check_output_folder(folder)
 
 
 def run_policies(
