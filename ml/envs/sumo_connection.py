@@ -19,6 +19,13 @@ from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree
 
+from ml.envs.placed_convoy import (
+    PlacedConvoy,
+    StateFile,
+    empty_road_state,
+    has_signals,
+    placed_convoy,
+)
 from ml.envs.sumo_input import Complaints, check_input, complaints_kept, first_error
 from ml.envs.sumo_window import SumoWindow, check_display
 from ml.errors import ScenarioError, SimulatorError
@@ -41,6 +48,7 @@ SIMULATION_OPTIONS = (
     "--xml-validation", "never",
     "--no-step-log",
     "--no-warnings",
+    "--thread-rngs", "1",  # one generator for every lane, so that one seed settles it
 )  # fmt: skip
 
 _INPUT_NAMES = {
@@ -51,6 +59,8 @@ _INPUT_NAMES = {
 """Every name that SUMO takes for an input file's element."""
 _OUR_SETTINGS = {"step-length": CONTROL_PERIOD_S, "begin": 0.0, "time-to-teleport": -1.0}
 """Settings of a configuration that change nothing where they have these values."""
+
+_AT_ONCE = "now"
 
 _LOGGER = logging.getLogger("ml")
 
@@ -191,13 +201,16 @@ class SumoConnection:
         self._gui = gui
         self._sumo: Any = _open_window() if gui else _import_simulator("libsumo")
         self._is_started = False
+        self._road_hash = ""  # of the network that SUMO holds without a scenario's own files
+        self._lanes, self._version = "", ""
+        self._state_file = StateFile()
         self._sumocfg = Path()
         self._finalizer: weakref.finalize[Any, SumoConnection] | None = None
         self.vehicle: Any = self._sumo.vehicle
         """SUMO's vehicle functions (getters and setters by vehicle id)."""
 
     def load(self, files: ScenarioFiles, sumo_seed: int) -> None:
-        """Load a scenario, in place of the one before.
+        """Load a scenario, in place of the one before; its cars appear with the next step.
 
         Args:
             files: The scenario's input files.
@@ -208,15 +221,19 @@ class SumoConnection:
             ScenarioError: SUMO refuses the scenario; the connection is closed.
         """
         self._sumocfg = files.sumocfg
-        options = [*files.options(), *SIMULATION_OPTIONS, "--seed", str(sumo_seed)]
-        check_input(files.network, (*files.routes, *files.additional))
+        network_hash = check_input(files.network, (*files.routes, *files.additional))
+        convoy = None
+        if not files.additional and not has_signals(files.network, network_hash):
+            convoy = placed_convoy(files.routes)
         complaints = Complaints()
         try:
             with complaints_kept(complaints):
-                if self._is_started:
-                    self._sumo.load(options)
+                if convoy is None:
+                    self._load([*files.options(), "--seed", str(sumo_seed)], "")
                 else:
-                    self._start(options)
+                    if network_hash != self._road_hash:
+                        self._load(["-n", str(files.network)], network_hash)
+                    self._put_on_road(convoy, sumo_seed)
         except (self._sumo.TraCIException, ScenarioError) as error:
             self.close()
             message = " ".join((first_error(complaints.text) or str(error)).split())
@@ -224,6 +241,28 @@ class SumoConnection:
         except SimulatorError:
             self.close()
             raise
+
+    def _load(self, options: list[str], road_hash: str) -> None:
+        """Have SUMO read files; ``road_hash`` names a network without anything on it."""
+        self._road_hash = ""
+        options = [*options, *SIMULATION_OPTIONS]
+        if self._is_started:
+            self._sumo.load(options)
+        else:
+            self._start(options)
+        if road_hash:
+            self._lanes = " ".join(self._sumo.lane.getIDList())
+            self._version = str(self._sumo.getVersion()[1]).removeprefix("SUMO ")
+        self._road_hash = road_hash
+
+    def _put_on_road(self, convoy: PlacedConvoy, sumo_seed: int) -> None:
+        """Take SUMO back to an empty road with new random numbers, and add a convoy's cars."""
+        self._state_file.write(
+            empty_road_state(convoy.elements, self._lanes, sumo_seed, self._version)
+        )
+        self._sumo.simulation.loadState(self._state_file.name)
+        for car_id, route, kind, *start in convoy.cars:
+            self.vehicle.add(car_id, route, kind, _AT_ONCE, *start)
 
     def _start(self, options: list[str]) -> None:
         """Start SUMO and make this the connection that owns it."""
@@ -294,7 +333,7 @@ class SumoConnection:
             self._finalizer = None
             if _active_connection is not None and _active_connection() is self:
                 _active_connection = None
-        self._is_started = False
+        self._is_started, self._road_hash = False, ""
 
 
 def _close_simulator(simulator: Any) -> None:  # noqa: ANN401 - libsumo has no type information

@@ -27,15 +27,19 @@ _STDERR = 2
 _ERROR_START = "Error:"
 
 
-def check_input(network: Path, others: Sequence[Path]) -> None:
+def check_input(network: Path, others: Sequence[Path]) -> str:
     """Check a network by trial, and that the other files are plain XML; each content once.
+
+    Returns:
+        Hash of the network's content.
 
     Raises:
         ScenarioError: A file cannot be read, or SUMO cannot load the network.
     """
-    _check_network(network, _stamp_of(network))
+    content_hash = _check_network(network, _stamp_of(network))
     for path in others:
         _check_other(path, _stamp_of(path))
+    return content_hash
 
 
 def _stamp_of(path: Path) -> tuple[int, ...]:
@@ -60,12 +64,12 @@ _networks_that_load: set[str] = set()
 
 
 @lru_cache(maxsize=4096)
-def _check_network(network: Path, stamp: tuple[int, ...]) -> None:
-    """Check a network, unless one with the same content has been loaded before."""
+def _check_network(network: Path, stamp: tuple[int, ...]) -> str:
+    """Check a network, unless one with the same content was loaded before; return its hash."""
     del stamp
     content_hash = sha256_of_file(network)
     if content_hash in _networks_that_load:
-        return
+        return content_hash
     check_network_file(network)
     complaint = _complaint_of_trial(network)
     if complaint is not None:
@@ -74,6 +78,7 @@ def _check_network(network: Path, stamp: tuple[int, ...]) -> None:
             "Make it again with netconvert."
         )
     _networks_that_load.add(content_hash)
+    return content_hash
 
 
 def _complaint_of_trial(network: Path) -> str | None:
