@@ -20,11 +20,18 @@ from ml.envs.driver_kernels import (
 from ml.errors import ConfigError, nearest_name_hint
 from ml.types import FloatArray
 
-EGO_DRIVERS = ("human", "none", "sumo")
+EGO_DRIVERS = ("human", "careful", "none", "sumo")
 PEER_DRIVERS = ("sumo", "delayed")
 
 TIME_GAP_S = (0.4, 2.0)
 REACTION_S = (0.75, 1.5)
+CAREFUL_REACTION_S = 0.65
+"""Reaction of the competent and careful driver of UN Regulation No. 157, as this model counts it.
+
+The regulation's driver evaluates for 0.4 s and acts 0.75 s later: 1.15 s pass from the onset ahead
+to its braking. Off that go 0.2 s in which braking that builds up at 20 m/s^3 passes the driver
+model's trigger, and the actuator's dead time and lag, 0.3 s. It is always attentive.
+"""
 PEER_REACTION_S = (0.75, 1.15)
 LAPSE_PERIOD_S = 30.0
 LAPSE_DURATION_S = (0.3, 0.75)
@@ -121,7 +128,7 @@ def draw_conditions(
         ego_driver: The environment's ego driver.
         peer_driver: The environment's peer driver.
         options: Values to use instead: ``headway_s``, ``reaction_delay_s``, ``friction_mps2``,
-            ``ego_driver``, ``peer_driver``.
+            ``ego_driver``, ``peer_driver``. The careful driver's reaction is its own.
 
     Raises:
         ConfigError: An option is out of range.
@@ -133,13 +140,16 @@ def draw_conditions(
     is_wet = bool(generator.uniform() < WET_SHARE)
     dry_friction = float(generator.uniform(*DRY_FRICTION_MPS2))
     numbers = {name: _number_option(name, options) for name in _RANGES if name in options}
+    driver = checked_choice("ego_driver", options.get("ego_driver", ego_driver), EGO_DRIVERS)
+    if driver == "careful":
+        numbers["reaction_delay_s"] = CAREFUL_REACTION_S
     return Conditions(
         time_gap_s=numbers.get("headway_s", time_gap_s),
         reaction_s=numbers.get("reaction_delay_s", reaction_s),
         lapse_offset_s=lapse_offset_s,
         lapse_duration_s=0.0 if "reaction_delay_s" in numbers else lapse_duration_s,
         friction_mps2=numbers.get("friction_mps2", WET_FRICTION_MPS2 if is_wet else dry_friction),
-        ego_driver=checked_choice("ego_driver", options.get("ego_driver", ego_driver), EGO_DRIVERS),
+        ego_driver=driver,
         peer_driver=checked_choice(
             "peer_driver", options.get("peer_driver", peer_driver), PEER_DRIVERS
         ),

@@ -146,7 +146,7 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             radio_faults: What goes wrong with the radio in every episode; see radio_faults.md.
             max_steps: Length of an episode [control steps].
             hazard_injection: Whether cars ahead may brake; without it every episode is calm.
-            ego_driver: ``human``, ``none`` (the ego never brakes by itself) or ``sumo``.
+            ego_driver: ``human``, ``careful`` (of R157), ``none`` (it never brakes) or ``sumo``.
             peer_driver: ``sumo`` (no reaction delay) or ``delayed``.
             environment_index: Index among parallel environments; part of every episode's seed.
             render_mode: ``human`` opens SUMO's window, like ``gui``.

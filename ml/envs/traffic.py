@@ -111,8 +111,8 @@ class Traffic:
         self._parameters[0] = conditions.driver_parameters(
             self.convoy_speed_mps, has_lead=convoy.num_peers > 0
         )
-        modes = {"human": MODE_DRIVER, "none": MODE_UNDRIVEN, "sumo": MODE_SUMO}
-        self._control[0, CONTROL_MODE] = modes[conditions.ego_driver]
+        modes = {"none": MODE_UNDRIVEN, "sumo": MODE_SUMO}
+        self._control[0, CONTROL_MODE] = modes.get(conditions.ego_driver, MODE_DRIVER)
         if conditions.ego_driver == "sumo":
             convoy.hand_back(0)
         if convoy.num_peers:

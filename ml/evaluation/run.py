@@ -31,7 +31,7 @@ from ml.evaluation.model_episodes import play_model
 from ml.evaluation.verdict import build_report
 from ml.evaluation.verdict_text import format_report
 from ml.evaluation.worker_episodes import default_num_workers, open_workers
-from ml.policies.baselines import SCRIPTED_POLICY_NAMES
+from ml.policies.baselines import SCRIPTED_POLICY_NAMES, is_scripted_policy
 from ml.policies.checkpoint import check_fits, find_model, load_policy
 from ml.progress import ProgressDisplay
 from ml.provenance import (
@@ -59,7 +59,7 @@ def settle_inputs(args: argparse.Namespace) -> None:
         PolicyError: The model does not exist.
         RecordError: The run's manifest cannot be read.
     """
-    if args.model in SCRIPTED_POLICY_NAMES and not Path(args.model).exists():
+    if is_scripted_policy(args.model) and not Path(args.model).exists():
         config: Mapping[str, Any] = {}
     else:
         if not Path(args.model).exists() and Path(args.model).name == args.model:
@@ -150,7 +150,7 @@ def run_policies(
     # Also before several: what is wrong with the arguments is said by this process.
     with closing(make_environment({})) as env, ExitStack() as stack:
         model = None
-        if args.model not in SCRIPTED_POLICY_NAMES:
+        if not is_scripted_policy(args.model):
             torch.set_num_threads(_THREADS)
             model = load_policy(args.model, PPO.load)
             check_fits(model, env, args.model)

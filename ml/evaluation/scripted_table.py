@@ -1,7 +1,8 @@
 """The table of scripted policies: `python -m ml.evaluation.scripted_table`.
 
-Before any training counts, this table has to be right: the oracle earns most, then the V2V rule,
-then the driver alone, then always braking, and the ego that never brakes comes last.
+Before any training counts, this table has to be right: the oracle earns more than the V2V rule,
+that more than the driver alone, that more than always braking, and the ego that never brakes comes
+last.
 """
 
 from __future__ import annotations
@@ -166,10 +167,10 @@ def page(results: Mapping[str, Sequence[EpisodeRecord]], args: argparse.Namespac
         [
             "# Scripted policies",
             "",
-            "What simple rules earn in `RoadSense-Convoy-v0`, on the same episodes. A training",
-            "result counts only while this table is right: `oracle` earns most, then the V2V",
-            "rule `eebl`, then the `driver` alone, then `always`; `null`, which never brakes,",
-            "comes last.",
+            "What the rules of [baselines.md](baselines.md) earn in `RoadSense-Convoy-v0`, on the",
+            "same episodes. A training result counts only while this table is right: `oracle`",
+            "earns more than the V2V rule `eebl`, that more than the `driver`, that more than",
+            "`always`; `null`, which never brakes, comes last.",
             "",
             f"{args.episodes} episodes on {source}, seed {args.seed}, "
             f"SUMO {installed_version('libsumo')}: {counts}.",

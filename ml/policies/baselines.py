@@ -1,16 +1,34 @@
-"""Scripted policies with the interface of a trained one: the references of every comparison."""
+"""Scripted policies with the interface of a trained one: the references of every comparison.
+
+docs/baselines.md has their rules as a table. None keeps anything of an episode in itself, so one
+object plays any episodes in any order.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
 from ml.errors import ConfigError, nearest_name_hint
-from ml.types import MAX_DEMAND_MPS2, Float32Array
+from ml.metrics.safety_kernels import required_deceleration_mps2
+from ml.policies.rss import rss_demand_mps2
+from ml.types import (
+    CONTROL_PERIOD_S,
+    MAX_DEMAND_MPS2,
+    TRACE_DEMAND,
+    TRACE_GAP,
+    TRACE_LEAD_ACCELERATION,
+    TRACE_LEAD_SPEED,
+    TRACE_SPEED,
+    Float32Array,
+    FloatArray,
+)
 
 Observation = Mapping[str, Float32Array]
 
@@ -22,6 +40,13 @@ EEBL_THRESHOLD_MPS2 = 4.0
 EEBL_REQUIRED_MPS2 = 2.0
 _EEBL_CORRIDOR_M = 12.0
 _CAR_LENGTH_M = 4.5
+_EEBL_THRESHOLDS_MPS2 = (0.1, 12.0)
+
+AEB_LATENCY_S = 0.2
+AEB_TRIGGER_MPS2 = 4.8
+AEB_RELEASE_MPS2 = 1.0
+_AEB_LATENCY_STEPS = round(AEB_LATENCY_S / CONTROL_PERIOD_S)
+
 _NO_INTERVENTION = -1.0
 
 
@@ -40,7 +65,7 @@ class ScriptedPolicy:
     environment_options: dict[str, Any] = field(default_factory=dict)
 
     def attach(self, env: gym.Env[Any, Any]) -> None:
-        """Prepare for episodes in ``env``; only the oracle needs it."""
+        """Prepare for episodes in ``env``; only what reads ground truth needs it."""
         del env
 
     def predict(
@@ -75,6 +100,52 @@ class OraclePolicy(ScriptedPolicy):
         if self._env is None:
             raise ConfigError("the oracle must be attached to an environment first. Got none.")
         return float(self._env.oracle_demand_mps2)
+
+
+class AebPolicy(ScriptedPolicy):
+    """Automatic emergency braking without a radio, by :func:`aeb_demand_mps2`."""
+
+    def __init__(self) -> None:
+        """Wait for an environment to be attached."""
+        super().__init__("aeb", self._seen_demand)
+        self._env: Any = None
+
+    def attach(self, env: gym.Env[Any, Any]) -> None:
+        """See the car directly ahead in ``env``."""
+        self._env = env.unwrapped
+
+    def _seen_demand(self, observation: Observation) -> float:
+        """Return the demand for what the sensor shows now, whatever is heard."""
+        del observation
+        if self._env is None:
+            raise ConfigError("aeb must be attached to an environment first. Got none.")
+        return aeb_demand_mps2(self._env.trace)
+
+
+def aeb_demand_mps2(trace: FloatArray) -> float:
+    """Return the demand of an emergency brake that sees the car directly ahead perfectly.
+
+    It sees gap, speeds and the acceleration ahead as they were 0.2 s ago. Full braking begins when
+    the deceleration that they require exceeds 4.8 m/s^2. It goes on until less than 1 m/s^2 is
+    required: when the car ahead no longer brakes and is no slower, or when the ego stands.
+
+    Source: the strong form of a radar or camera AEB; 4.8 m/s^2 is 0.6 of its full braking of
+    8 m/s^2. Simplified: no error of measurement, no first stage of partial braking, and nothing is
+    known in the first 0.2 s of an episode.
+
+    Args:
+        trace: Ground truth so far, shape (num_steps, NUM_TRACE_FIELDS), as the environment's.
+    """
+    if len(trace) <= _AEB_LATENCY_STEPS:
+        return 0.0
+    seen = trace[-1 - _AEB_LATENCY_STEPS]
+    required = required_deceleration_mps2(
+        float(seen[TRACE_GAP]), float(seen[TRACE_SPEED]),
+        float(seen[TRACE_LEAD_SPEED]), float(seen[TRACE_LEAD_ACCELERATION]),
+    )  # fmt: skip
+    is_braking = trace[-1, TRACE_DEMAND] > 0.0
+    is_called_for = required > (AEB_RELEASE_MPS2 if is_braking else AEB_TRIGGER_MPS2)
+    return MAX_DEMAND_MPS2 if is_called_for else 0.0
 
 
 def _no_demand(observation: Observation) -> float:
@@ -122,23 +193,55 @@ _MAKERS: dict[str, Callable[[], ScriptedPolicy]] = {
     "null": lambda: ScriptedPolicy("null", _no_demand, {"ego_driver": "none"}),
     "driver": lambda: ScriptedPolicy("driver", _no_demand),
     "always": lambda: ScriptedPolicy("always", _full_demand),
+    "aeb": AebPolicy,
+    # The environment's own driver, with the regulation's reaction in place of a drawn one.
+    "r157": lambda: ScriptedPolicy("r157", _no_demand, {"ego_driver": "careful"}),
     "eebl": lambda: ScriptedPolicy("eebl", eebl_demand_mps2),
+    "rss": lambda: ScriptedPolicy("rss", rss_demand_mps2),
     "oracle": OraclePolicy,
 }
 
 SCRIPTED_POLICY_NAMES = tuple(_MAKERS)
 
 
+def is_scripted_policy(name: str) -> bool:
+    """Return whether ``name`` names a scripted policy, ``eebl@...`` included.
+
+    >>> is_scripted_policy("eebl@3.0"), is_scripted_policy("demo@3.0")
+    (True, False)
+    """
+    return name in _MAKERS or name.startswith("eebl@")
+
+
 def make_scripted_policy(name: str) -> ScriptedPolicy:
     """Return the scripted policy of that name.
 
     Args:
-        name: One of SCRIPTED_POLICY_NAMES.
+        name: One of SCRIPTED_POLICY_NAMES, or ``eebl@`` and the deceleration [m/s^2] that counts
+            as hard braking, as in ``eebl@3.0``.
 
     Raises:
-        ConfigError: The name is unknown.
+        ConfigError: The name is unknown, or the threshold is out of range.
     """
+    if name.startswith("eebl@"):
+        threshold = _checked_threshold_mps2(name)
+        return ScriptedPolicy(name, partial(eebl_demand_mps2, threshold_mps2=threshold))
     if name not in _MAKERS:
         hint = nearest_name_hint(name, _MAKERS)
         raise ConfigError(f"policy must be a known scripted one. Got {name!r}. {hint}")
     return _MAKERS[name]()
+
+
+def _checked_threshold_mps2(name: str) -> float:
+    """Return the threshold in a name such as ``eebl@3.0``, or raise ConfigError."""
+    low, high = _EEBL_THRESHOLDS_MPS2
+    try:
+        threshold = float(name.partition("@")[2])
+    except ValueError:
+        threshold = math.nan
+    if not low <= threshold <= high:
+        raise ConfigError(
+            f"threshold of eebl must be a number in [{low:g}, {high:g}] m/s^2. Got {name!r}. "
+            "Write it as in eebl@3.0."
+        )
+    return threshold

@@ -237,6 +237,7 @@ def _driver_section() -> list[str]:
         ("reaction delay in an emergency", f"{_span(drawn.REACTION_S)} s"),
         ("lapse of attention, added to the delay", lapse),
         ("longest reaction, lapse included", f"{LONGEST_REACTION_S:g} s"),
+        ("the same of the `careful` driver, always attentive", f"{drawn.CAREFUL_REACTION_S:g} s"),
         ("emergency braking: ramp", f"{EMERGENCY_RAMP_MPS3:g} m/s^3"),
         ("emergency braking: full", f"{EMERGENCY_DECELERATION_MPS2:g} m/s^2"),
         ("delayed peers: reaction delay", f"{_span(drawn.PEER_REACTION_S)} s"),

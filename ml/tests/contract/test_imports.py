@@ -36,6 +36,7 @@ PROJECT_IMPORTS = {
     "ml.envs.reward_kernels": {"ml.metrics"},
     "ml.envs.episode_recorder": {"ml.metrics"},
     "ml.envs.convoy_env": {"ml.metrics", "ml.espnow_emulator"},
+    "ml.policies.baselines": {"ml.metrics.safety_kernels"},
     "ml.evaluation.arguments": {
         "ml.espnow_emulator.fault_requests",
         "ml.espnow_emulator.faults",

@@ -43,7 +43,7 @@ def test_records_are_the_same_for_any_number_of_workers(kwargs, make_env):
         name: run_scripted_policy(
             make_scripted_policy(name), lambda options: ConvoyEnv(**kwargs, **options), NUM_EPISODES
         )
-        for name in SCRIPTED_POLICY_NAMES
+        for name in (*SCRIPTED_POLICY_NAMES, "eebl@3.0")
     }
     assert [record["episode_index"] for record in alone] == list(range(NUM_EPISODES))
     assert len({record["return"] for record in alone}) == NUM_EPISODES
