@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 from ml.envs.hazards import CALM
 from ml.envs.trace_kernels import write_trace_row
 from ml.envs.traffic import Traffic
-from ml.metrics.episode import alarm_counts, comfort_metrics, safety_metrics
+from ml.envs.virtual_followers import follower_record
+from ml.metrics.episode import alarm_counts, comfort_metrics, reaction_metrics, safety_metrics
 from ml.types import (
     CAR_PATH_POSITION,
     CONTROL_PERIOD_S,
@@ -82,9 +84,18 @@ class EpisodeRecorder:
             "peer_contacts": traffic.num_peer_contacts,
             **hazard_record(traffic),
             **safety_metrics(self.trace),
+            **reaction_metrics(self.trace, _hazard_began_s(traffic)),
             **alarm_counts(self.trace),
             **comfort_metrics(self.trace),
+            **follower_record(self.trace, identity["friction_mps2"]),
         }
+
+
+def _hazard_began_s(traffic: Traffic) -> float | None:
+    """Return when the source began to brake, at the start of a control step, None if it did not."""
+    if not traffic.outcome.is_started:
+        return None
+    return math.ceil(traffic.plan.onset_s / CONTROL_PERIOD_S - 1e-6) * CONTROL_PERIOD_S
 
 
 def hazard_record(traffic: Traffic) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ml.types import (
     TRACE_GAP,
     TRACE_ORACLE_DEMAND,
     TRACE_SPEED,
+    TRACE_TIME,
     BoolArray,
     FloatArray,
 )
@@ -26,6 +27,10 @@ from ml.types import (
 ALARM_THRESHOLDS_MPS2 = (1, 3, 5)
 ALARM_MERGE_S = 1.0
 TTC_THRESHOLDS_S = (1.5, 3.0)
+BEYOND_DRIVER_MPS2 = 1.0
+"""Braking is the policy's where it exceeds the driver's own by more than this [m/s^2]."""
+
+_DRIVER_MEMORY_S = 1.0
 _MIN_HEADWAY_SPEED_MPS = 3.0
 
 
@@ -86,6 +91,46 @@ def safety_metrics(trace: FloatArray) -> dict[str, float | None]:
         exposed_s = float((ttc < threshold).sum()) * CONTROL_PERIOD_S
         metrics[f"time_below_ttc_{threshold:g}s_s"] = exposed_s
     return metrics
+
+
+def reaction_metrics(trace: FloatArray, onset_s: float | None) -> dict[str, float | None]:
+    """Return how soon after the hazard's onset the policy braked, and how it compares.
+
+    ``time_to_braking_s`` is the time from the onset to the end of the first step in which the ego
+    really decelerated by 1 m/s^2 more than its driver has commanded since, or within the second
+    before: the driver's own braking, which fades through the actuator, is none of the policy's.
+    ``margin_to_oracle_s`` is when the oracle first demanded braking minus when the policy first
+    demanded 1 m/s^2 more than the driver did: below 0 the policy was later.
+
+    Args:
+        trace: Shape (num_steps, NUM_TRACE_FIELDS).
+        onset_s: When the hazard began, None if none did.
+
+    Returns:
+        Both times; None where there was no hazard or one of the two never came.
+    """
+    metrics: dict[str, float | None] = {"time_to_braking_s": None, "margin_to_oracle_s": None}
+    if onset_s is None:
+        return metrics
+    rows = trace[trace[:, TRACE_TIME] > onset_s - _DRIVER_MEMORY_S + 1e-9]
+    is_after = rows[:, TRACE_TIME] > onset_s + 1e-9
+    driver_mps2 = np.maximum(0.0, -rows[:, TRACE_DRIVER_COMMAND])
+    own_mps2 = np.maximum.accumulate(driver_mps2) + BEYOND_DRIVER_MPS2
+    braked_s = _first_time_s(rows, is_after & (-rows[:, TRACE_ACCELERATION] > own_mps2))
+    if braked_s is not None:
+        metrics["time_to_braking_s"] = braked_s - onset_s
+    is_demanding = rows[:, TRACE_DEMAND] > driver_mps2 + BEYOND_DRIVER_MPS2
+    policy_s = _first_time_s(rows, is_after & is_demanding)
+    oracle_s = _first_time_s(rows, is_after & (rows[:, TRACE_ORACLE_DEMAND] > 0.0))
+    if policy_s is not None and oracle_s is not None:
+        metrics["margin_to_oracle_s"] = oracle_s - policy_s
+    return metrics
+
+
+def _first_time_s(rows: FloatArray, is_wanted: BoolArray) -> float | None:
+    """Return the time of the first row that is wanted, None if none is."""
+    indices = np.flatnonzero(is_wanted)
+    return float(rows[indices[0], TRACE_TIME]) if indices.size else None
 
 
 def comfort_metrics(trace: FloatArray) -> dict[str, float | None]:

@@ -121,3 +121,26 @@ def test_an_episode_is_the_same_whatever_the_policy_played_before(play, name):
     assert before.shape != first[1].shape or not np.array_equal(before, first[1])
     assert again[0] == first[0]
     np.testing.assert_array_equal(again[1], first[1])
+
+
+def test_the_record_tells_when_the_policy_braked(play):
+    record, trace = play(make_scripted_policy("oracle"), 0.8, ego_driver="none")
+    driver, _ = play(make_scripted_policy("driver"), 1.5)
+
+    # Row k ends at (k + 1) / 10 s; without a driver nothing but the policy brakes.
+    first = int(np.flatnonzero(trace[:, TRACE_ACCELERATION] < -1.0)[0])
+    assert record["time_to_braking_s"] == pytest.approx(0.1 * (first + 1) - ONSET_S)
+    assert 0.2 <= record["time_to_braking_s"] <= 0.5
+    assert record["margin_to_oracle_s"] == 0.0
+    assert (driver["time_to_braking_s"], driver["margin_to_oracle_s"]) == (None, None)
+
+
+def test_needless_braking_is_what_virtual_followers_hit(play):
+    calm = {"kind": "calm"}
+    driver, _ = play(make_scripted_policy("driver"), 1.0, hazard=calm)
+    always, _ = play(make_scripted_policy("always"), 1.0, hazard=calm)
+
+    assert (driver["num_followers"], driver["num_follower_collisions"]) == (6, 0)
+    assert driver["follower_max_impact_mps"] is None
+    assert always["num_follower_collisions"] >= 1
+    assert always["follower_max_impact_mps"] > 1.0
