@@ -137,6 +137,8 @@ def pack_observations(ego: Float32Array, peers: Float32Array, mask: Float32Array
                       features: Float32Array) -> int:  # fmt: skip
     """Scale observations and write them without empty slots.
 
+    An input with an infinite scale is hidden; a peer of which nothing is shown is left out.
+
     Args:
         ego: Shape (rows, E).
         peers: Shape (rows, slots, F).
@@ -152,11 +154,15 @@ def pack_observations(ego: Float32Array, peers: Float32Array, mask: Float32Array
     """
     offset = features.shape[1] - ego_scale.size
     num_peers = 0
+    num_shown = 0
+    for column in range(peer_scale.size):
+        num_shown += peer_scale[column] < np.inf
+    num_slots = mask.shape[1] if num_shown > 0 else 0
     for row in range(ego.shape[0]):
         for column in range(ego_scale.size):
             features[row, offset + column] = ego[row, column] / ego_scale[column]
         first = num_peers
-        for slot in range(mask.shape[1]):
+        for slot in range(num_slots):
             if mask[row, slot] > 0.5:
                 for column in range(peer_scale.size):
                     packed[num_peers, column] = peers[row, slot, column] / peer_scale[column]

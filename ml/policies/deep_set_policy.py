@@ -5,7 +5,8 @@ its members is a function of a pooled sum (here: maximum) of one shared embeddin
 peers' slots therefore carry no meaning, and a slot that the mask marks as empty has no effect.
 
 The scaling from physical units is fixed by the observation space's bounds and stored in the
-network, so that what is saved and exported goes from physical units to the action in one graph.
+network, so that what is saved and exported goes from physical units to the action in one graph. A
+hidden input is divided by infinity, which makes it 0 in training and ever after.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
 from ml.errors import PolicyError
+from ml.policies.hidden_inputs import AGE_COLUMNS, HIDDEN_INPUTS, NUM_FRESH_PEERS
 
 HIDDEN_WIDTH = 64
 """Width of the peers' hidden layer and of both layers of each head."""
@@ -52,19 +54,28 @@ class DeepSetExtractor(BaseFeaturesExtractor):
         observation_space: Dict of `ego` Box (E,), `peers` Box (slots, F), `peer_mask` Box
             (slots,) in {0, 1}. All bounds of `ego` and `peers` are finite.
         peer_embed_dim: Size of one peer's embedding.
+        hidden_inputs: One of HIDDEN_INPUTS, None to show everything.
 
     Raises:
-        PolicyError: The space has another form, or a bound that is not finite.
+        PolicyError: The space has another form, or a bound that is not finite, or what is to be
+            hidden is unknown.
     """
 
     ego_scale: torch.Tensor
     peer_scale: torch.Tensor
 
-    def __init__(self, observation_space: spaces.Dict, peer_embed_dim: int = 32) -> None:
+    def __init__(
+        self,
+        observation_space: spaces.Dict,
+        peer_embed_dim: int = 32,
+        hidden_inputs: str | None = None,
+    ) -> None:
         ego_space, peers_space = _checked_spaces(observation_space)
         super().__init__(observation_space, features_dim=peer_embed_dim + ego_space.shape[0])
         self.register_buffer("ego_scale", _scale_of(ego_space, "ego"))
         self.register_buffer("peer_scale", _scale_of(peers_space, "peers"))
+        _hide(hidden_inputs, self.ego_scale, self.peer_scale)
+        self._shows_peers = bool(torch.isfinite(self.peer_scale).any())
         self.embed = torch.nn.Sequential(
             torch.nn.Linear(peers_space.shape[1], HIDDEN_WIDTH),
             torch.nn.ReLU(),
@@ -75,13 +86,17 @@ class DeepSetExtractor(BaseFeaturesExtractor):
     def forward(self, observations: dict[str, torch.Tensor]) -> torch.Tensor:
         """Return the features, shape (batch, peer_embed_dim + E)."""
         is_present = (observations["peer_mask"] > 0.5).unsqueeze(-1)  # (batch, slots, 1)
+        if not self._shows_peers:
+            is_present = torch.zeros_like(is_present)
         # Empty slots are blanked before the embedding too: a NaN there must not reach a gradient.
         peers = torch.where(is_present, observations["peers"] / self.peer_scale, 0.0)
         pooled = torch.where(is_present, self.embed(peers), 0.0).amax(dim=1)
         return torch.cat((pooled, observations["ego"] / self.ego_scale), dim=1)
 
 
-def create_deep_set_policy_kwargs(peer_embed_dim: int = 32) -> dict[str, Any]:
+def create_deep_set_policy_kwargs(
+    peer_embed_dim: int = 32, hidden_inputs: str | None = None
+) -> dict[str, Any]:
     """Return the ``policy_kwargs`` of PPO's "MultiInputPolicy" for this network.
 
     Actor and critic have an extractor each: separate networks train better (Andrychowicz et al.,
@@ -90,13 +105,17 @@ def create_deep_set_policy_kwargs(peer_embed_dim: int = 32) -> dict[str, Any]:
 
     Args:
         peer_embed_dim: Size of one peer's embedding.
+        hidden_inputs: One of HIDDEN_INPUTS, None to show everything.
 
     Returns:
         A new dict on each call.
     """
+    extractor_kwargs: dict[str, Any] = {"peer_embed_dim": peer_embed_dim}
+    if hidden_inputs is not None:
+        extractor_kwargs["hidden_inputs"] = hidden_inputs
     return {
         "features_extractor_class": DeepSetExtractor,
-        "features_extractor_kwargs": {"peer_embed_dim": peer_embed_dim},
+        "features_extractor_kwargs": extractor_kwargs,
         "share_features_extractor": False,
         "net_arch": {"pi": [HIDDEN_WIDTH, HIDDEN_WIDTH], "vf": [HIDDEN_WIDTH, HIDDEN_WIDTH]},
         "log_std_init": math.log(INITIAL_ACTION_STD),
@@ -154,6 +173,22 @@ def _checked_spaces(space: spaces.Dict) -> tuple[spaces.Box, spaces.Box]:
             f"`peer_mask` (slots,). Got {space}."
         )
     return ego, peers
+
+
+def _hide(hidden_inputs: str | None, ego_scale: torch.Tensor, peer_scale: torch.Tensor) -> None:
+    """Make the scale of each hidden input infinite, in place, or raise PolicyError."""
+    if hidden_inputs is None:
+        return
+    if hidden_inputs not in HIDDEN_INPUTS:
+        raise PolicyError(
+            f"hidden_inputs must be one of {', '.join(HIDDEN_INPUTS)}. Got {hidden_inputs!r}. "
+            "Leave it out to show everything."
+        )
+    if hidden_inputs == "radio":
+        ego_scale[NUM_FRESH_PEERS] = math.inf
+        peer_scale[:] = math.inf
+    else:
+        peer_scale[list(AGE_COLUMNS)] = math.inf
 
 
 def _scale_of(space: spaces.Box, name: str) -> torch.Tensor:

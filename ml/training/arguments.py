@@ -15,6 +15,7 @@ from ml.command_line import (
 )
 from ml.errors import ConfigError
 from ml.evaluation.arguments import BASELINES
+from ml.policies.hidden_inputs import HIDDEN_INPUTS
 from ml.seeding import MAX_MASTER_SEED
 from ml.training.rollout import (
     LEARNERS,
@@ -156,6 +157,12 @@ def _add_learning_flags(parser: argparse.ArgumentParser) -> None:
         default=LEARNERS[0],
         help="What learns: fast, PPO with compiled rollouts and updates, or sb3, plain "
         "stable-baselines3 (default: fast).",
+    )
+    parser.add_argument(
+        "--hide_inputs",
+        choices=HIDDEN_INPUTS,
+        help="Train a network that never sees the radio, or never sees how old what it hears is, "
+        "for comparison (default: it sees everything).",
     )
     parser.add_argument(
         "--n_envs",

@@ -172,7 +172,9 @@ def make_model(args: argparse.Namespace, vector: VecEnv) -> tuple[PPO, dict[str,
         model = PPO(
             "MultiInputPolicy",
             scale_rewards(vector, recipe.learner(args), recipe.GAMMA),
-            policy_kwargs=create_deep_set_policy_kwargs(peer_embed_dim=recipe.PEER_EMBED_DIM),
+            policy_kwargs=create_deep_set_policy_kwargs(
+                recipe.PEER_EMBED_DIM, getattr(args, "hide_inputs", None)
+            ),
             verbose=0,
             tensorboard_log=str(Path(args.output_dir) / run_folder.TENSORBOARD_FOLDER),
             **recipe.learner_settings(args),

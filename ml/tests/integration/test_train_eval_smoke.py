@@ -241,3 +241,21 @@ def test_a_scenario_without_the_ego_is_refused_before_anything_is_created(tmp_pa
     assert "must hold a vehicle V001" in result.stderr
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("hidden_inputs", ["radio", "age"])
+def test_a_network_that_never_sees_an_input_is_trained_saved_and_evaluated(tmp_path, hidden_inputs):
+    train(
+        *("--total_timesteps", "100", "--eval_episodes", "1", "--skip_baselines"),
+        *("--dev_episodes", "0", "--output_dir", str(tmp_path), "--hide_inputs", hidden_inputs),
+    )
+
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["config"]["hide_inputs"] == hidden_inputs
+    assert manifest["learner"]["used"] == "fast"
+    weights = weights_of(tmp_path)
+    hidden = ~np.isfinite(weights["pi_features_extractor.peer_scale"])
+    assert (
+        np.flatnonzero(hidden).tolist()
+        == {"radio": list(range(10)), "age": [6, 7, 8]}[hidden_inputs]
+    )

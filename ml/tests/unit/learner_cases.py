@@ -94,10 +94,10 @@ def make_model(
     return model
 
 
-def deep_set_kwargs(embed=6, pi=(8, 8), vf=(8, 8), activation=torch.nn.Tanh):
+def deep_set_kwargs(embed=6, pi=(8, 8), vf=(8, 8), activation=torch.nn.Tanh, hidden_inputs=None):
     return {
         "features_extractor_class": DeepSetExtractor,
-        "features_extractor_kwargs": {"peer_embed_dim": embed},
+        "features_extractor_kwargs": {"peer_embed_dim": embed, "hidden_inputs": hidden_inputs},
         "share_features_extractor": False,
         "net_arch": {"pi": list(pi), "vf": list(vf)},
         "activation_fn": activation,

@@ -10,6 +10,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3 import PPO
 
+from ml.envs.observation import EGO_FEATURES, PEER_FEATURES
 from ml.errors import PolicyError
 from ml.policies.deep_set_policy import (
     DeepSetExtractor,
@@ -18,6 +19,7 @@ from ml.policies.deep_set_policy import (
     create_deep_set_policy_kwargs,
     initialise_no_intervention,
 )
+from ml.policies.hidden_inputs import AGE_COLUMNS, NUM_FRESH_PEERS
 
 NUM_EGO, NUM_SLOTS, NUM_FEATURES = 5, 8, 10
 
@@ -48,8 +50,8 @@ class SpaceOnlyEnv(gym.Env):
         return self.observation_space.sample(), 0.0, True, False, {}
 
 
-def make_model(space=None):
-    kwargs = create_deep_set_policy_kwargs(peer_embed_dim=32)
+def make_model(space=None, hidden_inputs=None):
+    kwargs = create_deep_set_policy_kwargs(32, hidden_inputs)
     return PPO(
         "MultiInputPolicy",
         SpaceOnlyEnv(space),
@@ -165,6 +167,75 @@ def test_standard_deviation_is_kept_between_0_05_and_0_6(log_std, expected):
     policy.log_std.data.fill_(log_std)
     clamp_action_std(policy)
     assert torch.exp(policy.log_std).item() == pytest.approx(expected, rel=1e-5)
+
+
+def features_of(hidden_inputs, observation):
+    torch.manual_seed(3)
+    return DeepSetExtractor(observation_space(), hidden_inputs=hidden_inputs)(observation)
+
+
+def test_the_hidden_columns_are_those_that_the_table_names():
+    names = [PEER_FEATURES[column].name for column in AGE_COLUMNS]
+
+    assert names == ["time_since_reception", "state_age", "sequence_gap"]
+    assert EGO_FEATURES[NUM_FRESH_PEERS].name == "num_fresh_peers"
+
+
+@pytest.mark.parametrize("column", range(NUM_FEATURES))
+def test_without_age_the_three_columns_of_it_have_no_effect_and_all_others_do(peers, column):
+    mask = np.array([1, 1, 0, 1, 0, 1, 1, 0])
+    other = peers.copy()
+    other[:, column] += 50.0
+
+    before, after = (features_of("age", batch_of(values, mask)) for values in (peers, other))
+
+    assert torch.equal(before, after) == (column in AGE_COLUMNS)
+
+
+def test_without_radio_neither_peers_nor_their_number_have_an_effect(peers):
+    ego = np.array([10.0, -10.0, 40.0, 0.0, 5.0])
+    many = batch_of(peers, np.ones(NUM_SLOTS), ego)
+    none = batch_of(np.zeros_like(peers), np.zeros(NUM_SLOTS), ego - [0.0, 0.0, 0.0, 0.0, 5.0])
+
+    features = features_of("radio", many)
+
+    assert torch.equal(features, features_of("radio", none))
+    # The ego's own motion is still there, divided by a quarter of its bound.
+    expected = torch.tensor([0.0] * 32 + [1.0, -1.0, 4.0, 0.0, 0.0])
+    torch.testing.assert_close(features[0], expected)
+
+
+@pytest.mark.parametrize("hidden_inputs", ["radio", "age"])
+def test_weights_of_what_is_hidden_get_no_gradient(peers, hidden_inputs):
+    extractor = DeepSetExtractor(observation_space(), hidden_inputs=hidden_inputs)
+
+    extractor(batch_of(peers, np.ones(NUM_SLOTS))).sum().backward()
+
+    gradient = extractor.embed[0].weight.grad
+    hidden = slice(None) if hidden_inputs == "radio" else list(AGE_COLUMNS)
+    assert torch.count_nonzero(gradient[:, hidden]) == 0
+    assert torch.isfinite(gradient).all()
+
+
+def test_hidden_inputs_that_are_unknown_are_refused():
+    with pytest.raises(PolicyError, match="hidden_inputs must be one of radio, age"):
+        DeepSetExtractor(observation_space(), hidden_inputs="speed")
+
+
+@pytest.mark.parametrize("hidden_inputs", ["radio", "age"])
+def test_a_saved_model_goes_on_hiding_its_inputs(tmp_path, hidden_inputs):
+    model = make_model(hidden_inputs=hidden_inputs)
+    seen = model.observation_space.sample()
+    seen["peer_mask"][:] = 1.0
+    older = {**seen, "peers": seen["peers"].copy()}
+    older["peers"][:, list(AGE_COLUMNS)] += 30.0
+    model.save(tmp_path / "model.zip")
+
+    loaded = PPO.load(tmp_path / "model.zip", device="cpu")
+
+    actions = [loaded.predict(one, deterministic=True)[0] for one in (seen, older)]
+    np.testing.assert_array_equal(actions[0], actions[1])
+    np.testing.assert_array_equal(actions[0], model.predict(seen, deterministic=True)[0])
 
 
 def test_actor_and_critic_share_no_weight():

@@ -21,6 +21,7 @@ from ml.tests.unit.learner_cases import (
     deep_set_kwargs,
     make_model,
     random_observations,
+    space_of,
 )
 
 
@@ -48,6 +49,22 @@ def test_actions_and_values_equal_torch(seed, num_rows, space, arch, num_actions
     observation = random_observations(space, num_rows, np.random.default_rng(seed), share_present)
     forward = FastForward(model.policy)
     actions, _ = forward.predict(observation, deterministic=True)
+    expected, _ = model.predict(observation, deterministic=True)
+    np.testing.assert_allclose(actions, expected, rtol=0, atol=1e-6)
+    values = torch_values(model, observation)
+    np.testing.assert_allclose(forward.predict_values(observation), values, rtol=2e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("hidden_inputs", ["radio", "age"])
+@pytest.mark.parametrize("share_present", [0.0, 0.5, 1.0])
+def test_hidden_inputs_are_hidden_as_in_torch(hidden_inputs, share_present):
+    space = space_of(5, 8, 10)
+    model = make_model(space=space, policy_kwargs=deep_set_kwargs(hidden_inputs=hidden_inputs))
+    observation = random_observations(space, 20, np.random.default_rng(3), share_present)
+    forward = FastForward(model.policy)
+
+    actions, _ = forward.predict(observation, deterministic=True)
+
     expected, _ = model.predict(observation, deterministic=True)
     np.testing.assert_allclose(actions, expected, rtol=0, atol=1e-6)
     values = torch_values(model, observation)

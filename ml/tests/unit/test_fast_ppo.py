@@ -21,8 +21,10 @@ from ml.policies.fast_forward import networks_of, scales_of
 from ml.tests.unit.learner_cases import (
     ARCHITECTURES,
     SPACES,
+    deep_set_kwargs,
     make_model,
     random_observations,
+    space_of,
     state_of,
 )
 from ml.training import fast_update, ppo_kernels, rollout_kernels
@@ -136,8 +138,21 @@ def test_peers_that_share_a_maximum_share_its_gradient():
         {"max_grad_norm": 0.02},
         {"learning_rate": lambda progress: 1e-3 * progress, "clip_range": lambda p: 0.1 + 0.1 * p},
         {"num_actions": 2, "policy_kwargs": None},
+        {"space": space_of(5, 4, 10), "policy_kwargs": deep_set_kwargs(hidden_inputs="radio")},
+        {"space": space_of(5, 4, 10), "policy_kwargs": deep_set_kwargs(hidden_inputs="age")},
     ],
-    ids=["default", "one", "ragged", "values", "target", "norm", "schedules", "two actions"],
+    ids=[
+        "default",
+        "one",
+        "ragged",
+        "values",
+        "target",
+        "norm",
+        "schedules",
+        "two actions",
+        "no radio",
+        "no age",
+    ],
 )
 @pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
 def test_learning_takes_the_same_course(changes):
