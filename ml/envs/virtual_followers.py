@@ -46,11 +46,10 @@ def follower_impacts_mps(
         Shape (len(headways_s), len(delays_s)) [m/s].
     """
     shape = (len(headways_s), len(delays_s))
-    parameters = np.zeros((*shape, NUM_DRIVER_PARAMETERS))
-    parameters[..., DRIVER_TIME_GAP] = np.array(headways_s)[:, None]
-    parameters[..., DRIVER_REACTION] = delays_s
-    parameters[..., DRIVER_DESIRED_SPEED] = desired_speed_mps(float(trace[:, TRACE_SPEED].max()))
-    parameters = parameters.reshape(-1, NUM_DRIVER_PARAMETERS)
+    parameters: FloatArray = np.zeros((shape[0] * shape[1], NUM_DRIVER_PARAMETERS))
+    parameters[:, DRIVER_TIME_GAP] = np.repeat(headways_s, shape[1])
+    parameters[:, DRIVER_REACTION] = np.tile(delays_s, shape[0])
+    parameters[:, DRIVER_DESIRED_SPEED] = desired_speed_mps(float(trace[:, TRACE_SPEED].max()))
     start_gaps_m = STANDSTILL_GAP_M + parameters[:, DRIVER_TIME_GAP] * trace[0, TRACE_SPEED]
     impacts: FloatArray = np.empty(len(parameters))
     follow_trace(
