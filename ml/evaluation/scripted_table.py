@@ -38,14 +38,17 @@ from ml.types import MAX_PEERS
 _HARD_KINDS = ("hard_stop", "hard_resolve")
 
 
-def run_all(args: argparse.Namespace) -> dict[str, list[EpisodeRecord]]:
-    """Run every scripted policy on the same episodes.
+def run_all(
+    args: argparse.Namespace, names: Sequence[str] = SCRIPTED_POLICY_NAMES
+) -> dict[str, list[EpisodeRecord]]:
+    """Run scripted policies on the same episodes.
 
     Args:
         args: The parsed command line.
+        names: The policies', ``driver`` among them.
 
     Returns:
-        The records of each policy, in the order of SCRIPTED_POLICY_NAMES.
+        The records of each policy, in the order of the names.
     """
     kwargs = {
         "dataset_dir": args.dataset_dir, "sumo_cfg": args.sumo_cfg,
@@ -60,11 +63,11 @@ def run_all(args: argparse.Namespace) -> dict[str, list[EpisodeRecord]]:
     # Also before several: what is wrong with the arguments is said by this process.
     with closing(make_environment({})), ExitStack() as stack:
         workers = None
-        num_played = args.episodes * len(SCRIPTED_POLICY_NAMES)
+        num_played = args.episodes * len(names)
         num_workers = min(args.workers or default_num_workers(num_played), args.episodes)
         if num_workers > 1:
             workers = stack.enter_context(open_workers(kwargs, num_workers))
-        for name in SCRIPTED_POLICY_NAMES:
+        for name in names:
             sys.stderr.write(f"{name}: {args.episodes} episodes\n")
             if workers is not None:
                 results[name] = play_scripted(name, workers, args.episodes)

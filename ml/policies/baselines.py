@@ -241,7 +241,7 @@ def _checked_threshold_mps2(name: str) -> float:
         threshold = math.nan
     if not low <= threshold <= high:
         raise ConfigError(
-            f"threshold of eebl must be a number in [{low:g}, {high:g}] m/s^2. Got {name!r}. "
+            f"threshold of eebl must be a number in [{low:g}, {high:g}] m/s^2. Got {name!r:.60}. "
             "Write it as in eebl@3.0."
         )
     return threshold

@@ -60,6 +60,9 @@ def test_actions_and_values_equal_torch(seed, num_rows, space, arch, num_actions
 def test_hidden_inputs_are_hidden_as_in_torch(hidden_inputs, share_present):
     space = space_of(5, 8, 10)
     model = make_model(space=space, policy_kwargs=deep_set_kwargs(hidden_inputs=hidden_inputs))
+    with torch.no_grad():  # a fresh network's biases are 0, which would hide a peer of zeros
+        for weights in model.policy.parameters():
+            weights.add_(0.2)
     observation = random_observations(space, 20, np.random.default_rng(3), share_present)
     forward = FastForward(model.policy)
 
