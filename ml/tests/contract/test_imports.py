@@ -41,6 +41,7 @@ PROJECT_IMPORTS = {
         "ml.espnow_emulator.fault_requests",
         "ml.espnow_emulator.faults",
     },
+    "ml.evaluation.protocol": {"ml.espnow_emulator.parameters"},
     "ml.scripts": {"ml.envs", "ml.scenarios", "ml.espnow_emulator.parameters"},
     "ml.scripts.doctor": {"ml.training.trial"},
     "ml.scripts.write_docs": {"ml.envs", "ml.espnow_emulator.faults"},
