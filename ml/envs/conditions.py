@@ -92,6 +92,7 @@ _RANGES = {
 }
 RESET_OPTIONS = (
     "scenario_id", "episode_index", "hazard", *_RANGES, "ego_driver", "peer_driver", "radio_faults",
+    "bystander",
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.envs.action import action_space, demand_from_action
+from ml.envs.bystander import Bystander, checked_bystander
 from ml.envs.conditions import (
     EGO_DRIVERS,
     PEER_DRIVERS,
@@ -21,12 +22,7 @@ from ml.envs.conditions import (
     draw_conditions,
 )
 from ml.envs.episode_recorder import EpisodeRecorder
-from ml.envs.hazards import (
-    MIN_SOURCE_SPEED_MPS,
-    HazardPlan,
-    HazardSetting,
-    draw_hazard,
-)
+from ml.envs.hazards import MIN_SOURCE_SPEED_MPS, HazardPlan, HazardSetting, draw_hazard
 from ml.envs.observation import Observer, observation_space, observation_tables
 from ml.envs.reward import RewardFunction, reward_table
 from ml.envs.scenario_manager import MODES
@@ -104,8 +100,9 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     ----------
     See ``__init__``. ``reset(options=...)`` fixes single draws of the next episode:
     ``scenario_id``, ``episode_index``, ``hazard`` (a dict of ``kind``, ``source_rank``,
-    ``onset_s``, ``deceleration_mps2``, ``hold_s``), ``headway_s``, ``reaction_delay_s``,
-    ``friction_mps2``, ``ego_driver``, ``peer_driver`` and ``radio_faults``.
+    ``onset_s``, ``deceleration_mps2``, ``hold_s``, ``min_speed_mps``), ``headway_s``,
+    ``reaction_delay_s``, ``friction_mps2``, ``ego_driver``, ``peer_driver``, ``radio_faults`` and
+    ``bystander`` (see :class:`~ml.envs.bystander.BystanderPlan`).
 
     Version history
     ---------------
@@ -180,7 +177,7 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         self.observation_space = observation_space()
         self.action_space = action_space()
         self._connection = SumoConnection(gui=gui or render_mode == "human")
-        self._traffic = Traffic(self._connection)
+        self._traffic, self._bystander = Traffic(self._connection), Bystander()
         self._observer, self._reward = Observer(), RewardFunction()
         self._recorder = EpisodeRecorder(max_steps)
         self.stage_timer = StageTimer()
@@ -329,9 +326,11 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         traffic.begin(self._conditions, streams.peers)
         hazard = self._draw_hazard(streams.hazard, options)
         faults = checked_faults(options.get("radio_faults", self._radio_faults))
+        self._bystander.reset(checked_bystander(options.get("bystander")))
         self._time_s = -WARM_UP_STEPS * CONTROL_PERIOD_S
         self.radio.reset(
-            radio_key=streams.radio_key, cars=self.cars, time_s=self._time_s,
+            radio_key=streams.radio_key, time_s=self._time_s,
+            cars=self._bystander.joined(self.cars, self._time_s),
             randomise=self._mode == "train",
             faults=placed_faults(faults, hazard.onset_s, hazard.source_rank),
         )  # fmt: skip
@@ -366,7 +365,7 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
 
     def _hear(self) -> None:
         """Let the radio and the sensors catch up with the cars."""
-        self.radio.advance(self._time_s, self.cars)
+        self.radio.advance(self._time_s, self._bystander.joined(self.cars, self._time_s))
         self._observer.record(self.radio.ego_sensed)
 
     def _observe(self) -> Observation:

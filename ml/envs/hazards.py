@@ -32,6 +32,7 @@ LATEST_ONSET_BEFORE_END_S = 12.0
 MIN_SOURCE_SPEED_MPS = 5.0
 REALISED_TOLERANCE = 0.05
 _LARGEST_REQUEST_MPS2 = 12.0
+_LARGEST_SPEED_MPS = 50.0
 _NUM_CONVOY_SIZES = MAX_PEERS + 1  # so many scenarios of a dataset hold every size once
 
 
@@ -46,6 +47,8 @@ class HazardPlan:
         onset_s: When it begins, in seconds since the start of the episode. Infinite if calm.
         deceleration_mps2: Deceleration asked for, after its build-up. 0 if calm.
         hold_s: How long full deceleration lasts where the braking resolves, else infinite.
+        min_speed_mps: A source that is slower than this at the onset does not brake, and the
+            hazard is not realised.
     """
 
     kind: str = CALM
@@ -53,6 +56,7 @@ class HazardPlan:
     onset_s: float = math.inf
     deceleration_mps2: float = 0.0
     hold_s: float = math.inf
+    min_speed_mps: float = MIN_SOURCE_SPEED_MPS
 
 
 CALM_PLAN = HazardPlan()
@@ -126,6 +130,7 @@ def draw_hazard(
         onset_s=wanted.get("onset_s", onset_s),
         deceleration_mps2=min(deceleration, setting.friction_mps2),
         hold_s=math.inf if kind == HARD_STOP else wanted.get("hold_s", hold_s),
+        min_speed_mps=wanted.get("min_speed_mps", MIN_SOURCE_SPEED_MPS),
     )
 
 
@@ -165,6 +170,7 @@ def _check_range(name: str, value: float | np.number[Any], num_peers: int) -> No
         "onset_s": (0.0, math.inf),
         "deceleration_mps2": (0.1, _LARGEST_REQUEST_MPS2),
         "hold_s": (0.0, math.inf),
+        "min_speed_mps": (0.1, _LARGEST_SPEED_MPS),
     }
     low, high = ranges[name]
     if not low <= value <= high or (name == "source_rank" and int(value) != value):

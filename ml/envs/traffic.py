@@ -36,7 +36,6 @@ from ml.envs.driver_kernels import (
 )
 from ml.envs.hazards import (
     CALM_PLAN,
-    MIN_SOURCE_SPEED_MPS,
     HazardOutcome,
     HazardPlan,
 )
@@ -246,8 +245,9 @@ class Traffic:
     def _start_hazard(self, age_s: float) -> None:
         """Begin the source's braking, or note why it cannot begin."""
         cars, outcome, rank = self.convoy.cars, self.outcome, self.plan.source_rank
-        if cars[rank, CAR_SPEED] < MIN_SOURCE_SPEED_MPS:
-            outcome.failure = f"the source drove below {MIN_SOURCE_SPEED_MPS:g} m/s at the onset"
+        least_mps = self.plan.min_speed_mps
+        if cars[rank, CAR_SPEED] < least_mps:
+            outcome.failure = f"the source drove below {least_mps:g} m/s at the onset"
             return
         if rank in self._contacts or rank - 1 in self._contacts:
             outcome.failure = "the source had been in a collision before the onset"

@@ -335,7 +335,9 @@ def _options_table() -> list[str]:
         ("`episode_index`", "which episode of the seed this is, from 0; the next one follows it"),
         (
             "`hazard`",
-            "dict of any of `kind`, `source_rank`, `onset_s`, `deceleration_mps2`, `hold_s`",
+            "dict of any of `kind`, `source_rank`, `onset_s`, `deceleration_mps2`, `hold_s` and "
+            "`min_speed_mps`, below which the car does not brake "
+            f"({hazard.MIN_SOURCE_SPEED_MPS:g} m/s)",
         ),
         ("`headway_s`", "the ego driver's time gap T"),
         ("`reaction_delay_s`", "the ego driver's reaction delay; no lapse is added"),
@@ -346,6 +348,12 @@ def _options_table() -> list[str]:
             "`radio_faults`",
             "list of what goes wrong with the radio, in place of the argument's; see "
             "[radio_faults.md](radio_faults.md)",
+        ),
+        (
+            "`bystander`",
+            "a car with a board that is not of the convoy and in nobody's way: dict of `ahead_m` "
+            "and `left_m`, its offset from the ego until `onset_s`, when it brakes at "
+            "`deceleration_mps2` to a standstill",
         ),
     ]
     return _table(("option", "meaning"), rows)

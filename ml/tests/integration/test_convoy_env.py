@@ -21,7 +21,14 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from ml.envs import ENVIRONMENT_ID
 from ml.envs.convoy_env import ConvoyEnv
 from ml.errors import ConfigError, RadioParameterError, ScenarioError, SimulatorError
-from ml.types import CAR_ACCELERATION, CAR_SPEED, CONTROL_PERIOD_S, TRACE_DEMAND, TRACE_SPEED
+from ml.types import (
+    CAR_ACCELERATION,
+    CAR_SPEED,
+    CONTROL_PERIOD_S,
+    SENSED_SPEED,
+    TRACE_DEMAND,
+    TRACE_SPEED,
+)
 
 NO_DEMAND = np.array([-1.0], dtype=np.float32)
 FULL_DEMAND = np.array([1.0], dtype=np.float32)
@@ -276,6 +283,32 @@ def test_a_wet_road_limits_the_hazard_and_the_ego(base_cfg, make_env):
     assert record["hazard_requested_deceleration_mps2"] == 5.0
     assert np.diff(env.trace[:, TRACE_SPEED]).min() >= -5.0 * CONTROL_PERIOD_S - 1e-6
     assert env.trace[:, TRACE_DEMAND].max() == 8.0
+
+
+def test_a_slow_source_brakes_only_where_its_least_speed_allows_it(base_cfg, make_env):
+    env = make_env(sumo_cfg=base_cfg, scenario_seed=3, max_steps=120)
+    asked = {"kind": "hard_stop", "source_rank": 1, "onset_s": 5.0, "deceleration_mps2": 4.0}
+
+    refused = run_episode(env, hazard={**asked, "min_speed_mps": 30.0})
+    allowed = run_episode(env, hazard={**asked, "min_speed_mps": 0.5})
+
+    assert refused["hazard_failure"] == "the source drove below 30 m/s at the onset"
+    assert allowed["hazard_is_realised"]
+
+
+def test_a_bystander_is_heard_and_in_nobodys_way(base_cfg, make_env):
+    env = make_env(sumo_cfg=base_cfg, scenario_seed=3, scenario_mode="eval", max_steps=150)
+    options = {"hazard": {"kind": "calm"}, "episode_index": 0}
+    bystander = {"ahead_m": 10.0, "left_m": 3.2, "onset_s": 5.0, "deceleration_mps2": 8.0}
+    alone = run_episode(env, **options)
+    trace_alone = env.trace.copy()
+
+    beside = run_episode(env, **options, bystander=bystander)
+
+    assert np.array_equal(env.trace, trace_alone)
+    assert env.radio.heard.shape[0] == 6  # the ego, four peers, the bystander
+    assert env.radio.heard[5, SENSED_SPEED] == pytest.approx(0.0, abs=2.0)  # 0.43 m/s of noise
+    assert beside["collision"] is alone["collision"] is False
 
 
 def test_a_hazard_that_cannot_happen_says_why(base_cfg, make_env):
