@@ -14,6 +14,12 @@ from ml.errors import ScenarioError
 from ml.provenance import REPOSITORY_ROOT, sha256_of_file
 from ml.scenarios.base_settings import BaseSettings, read_base_settings
 from ml.scenarios.road_path import RoadPath, read_road_path, read_route_edges
+from ml.scenarios.scenario_draws import (
+    EGO_GAP_M,
+    EGO_LONGEST_HEADWAY_S,
+    REAR_MARGIN_M,
+    AugmentationRanges,
+)
 from ml.scenarios.scenario_files import (
     NETWORK_FILE,
     ROUTE_FILE,
@@ -21,6 +27,7 @@ from ml.scenarios.scenario_files import (
 )
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,35 @@ def load_bases(folders: Sequence[Path]) -> list[BaseScenario]:
                 f"{names.count(name)} times. Leave one out or rename it."
             )
     return bases
+
+
+def check_road(base: BaseScenario, ranges: AugmentationRanges) -> None:
+    """Check that convoys can be put on a base.
+
+    Args:
+        base: The base.
+        ranges: The range of every drawn value.
+
+    Raises:
+        ScenarioError: The road would hold a convoy back, or its first edge is too short.
+    """
+    top_speed_mps = ranges.on_base(base.settings).top_speed_mps()
+    fastest_mps = top_speed_mps * ranges.follower_max_speed_factor[1]
+    slowest_lane = min(base.path.lanes, key=lambda lane: lane.speed_mps)
+    if slowest_lane.speed_mps < fastest_mps - _ROUNDING:
+        raise ScenarioError(
+            f"speed of lane {slowest_lane.lane_id} in {base.files.network} must be at least "
+            f"{fastest_mps:g} m/s, so that the road never holds a convoy back. "
+            f"Got {slowest_lane.speed_mps:g}. Raise the lane's speed."
+        )
+    first_edge = base.path.lanes[0]
+    least_m = REAR_MARGIN_M + EGO_GAP_M + EGO_LONGEST_HEADWAY_S * top_speed_mps
+    if first_edge.length_m < least_m - _ROUNDING:
+        raise ScenarioError(
+            f"length of lane {first_edge.lane_id} in {base.files.network} must be at least "
+            f"{least_m:g} m, so that the ego finds its place on it at any headway. "
+            f"Got {first_edge.length_m:g}. Make the first edge longer."
+        )
 
 
 def trainable(bases: Mapping[str, BaseScenario]) -> dict[str, BaseScenario]:

@@ -25,6 +25,14 @@ from ml.provenance import (
     sha256_of_file,
     write_json_atomically,
 )
+from ml.scenarios.convoy_placement import ego_finds_its_place, path_position_m, put_on_path
+from ml.scenarios.scenario_draws import (
+    AugmentationRanges,
+    ScenarioDraw,
+    draw_scenario,
+    peer_counts,
+    place_convoy,
+)
 from ml.scenarios.scenario_files import (
     ROUTE_FILE,
     SCENARIO_CONFIGURATION,
@@ -33,20 +41,12 @@ from ml.scenarios.scenario_files import (
     route_file_text,
 )
 from ml.scripts.base_scenario import BaseScenario, recorded_path, trainable
-from ml.scripts.convoy_placement import ego_finds_its_place, path_position_m, put_on_path
 from ml.scripts.scenario_check import (
     DUPLICATE,
     OFF_FIRST_EDGE,
     OFF_ROAD,
     REJECTION_REASONS,
     find_fault,
-)
-from ml.scripts.scenario_draws import (
-    AugmentationRanges,
-    ScenarioDraw,
-    draw_scenario,
-    peer_counts,
-    place_convoy,
 )
 from ml.seeding import indexed_generator
 

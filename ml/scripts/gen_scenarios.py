@@ -18,11 +18,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ml.command_line import run_command
 from ml.envs.scenario_manager import EVAL, MANIFEST_FILE, TRAIN
 from ml.errors import ScenarioError
+from ml.scenarios.scenario_draws import AugmentationRanges
 from ml.scripts.arguments import parse_args
-from ml.scripts.base_scenario import find_input, load_bases, trainable
-from ml.scripts.convoy_placement import check_road
+from ml.scripts.base_scenario import check_road, find_input, load_bases, trainable
 from ml.scripts.dataset_builder import SPLITS, DatasetRequest, build_dataset
-from ml.scripts.scenario_draws import AugmentationRanges
 
 _DATASET_NAMES = {MANIFEST_FILE, "networks", *SPLITS}
 _NUM_PLAIN_LINES = 10

@@ -73,7 +73,7 @@ PACKAGES = {
     "ml.espnow_emulator.report_figures": {"numpy", "matplotlib"},
     "ml.espnow_emulator.sampling_intervals": {"numpy", "scipy"},
     "ml.envs": {"numpy", "gymnasium"},
-    "ml.scenarios": {"sumo"},
+    "ml.scenarios": {"numpy", "sumo"},
     "ml.scripts": {"numpy", "rich"},
     "ml.policies": {"numpy", "gymnasium", "torch", "stable_baselines3"},
     "ml.evaluation": {"numpy", "gymnasium", "scipy"},

@@ -19,12 +19,11 @@ from ml.scenarios.base_pictures import write_picture
 from ml.scenarios.base_roads import BASES
 from ml.scenarios.build_bases import build_base
 from ml.scenarios.road_path import read_road_path
+from ml.scenarios.scenario_draws import AugmentationRanges, PeerDraw, ScenarioDraw, place_convoy
 from ml.scenarios.scenario_files import PlacedVehicle, configuration_text, ego_type, route_file_text
 from ml.scripts import dataset_builder, gen_scenarios
-from ml.scripts.base_scenario import load_bases
-from ml.scripts.convoy_placement import check_road
+from ml.scripts.base_scenario import check_road, load_bases
 from ml.scripts.scenario_check import CONTACT, MISPLACED, MISSING, find_fault
-from ml.scripts.scenario_draws import AugmentationRanges, PeerDraw, ScenarioDraw, place_convoy
 
 pytestmark = pytest.mark.integration
 

@@ -13,19 +13,10 @@ from ml.errors import ScenarioError
 from ml.scenarios.alignment import RoadElement, centre_line, height_m, split_at
 from ml.scenarios.base_roads import BASES
 from ml.scenarios.base_settings import BaseSettings, LeaderProfileRanges, read_base_settings
+from ml.scenarios.convoy_placement import ego_finds_its_place, put_on_path
+from ml.scenarios.leader_profile import draw_speed_profile
 from ml.scenarios.road_path import PathLane, RoadPath, read_road_path
-from ml.scenarios.scenario_files import (
-    PlacedVehicle,
-    configuration_text,
-    ego_type,
-    route_file_text,
-)
-from ml.scripts import gen_scenarios
-from ml.scripts.base_scenario import find_input, load_bases
-from ml.scripts.convoy_placement import check_road, ego_finds_its_place, put_on_path
-from ml.scripts.leader_profile import draw_speed_profile
-from ml.scripts.scenario_check import fault_of_positions
-from ml.scripts.scenario_draws import (
+from ml.scenarios.scenario_draws import (
     AugmentationRanges,
     PeerDraw,
     ScenarioDraw,
@@ -33,6 +24,15 @@ from ml.scripts.scenario_draws import (
     peer_counts,
     place_convoy,
 )
+from ml.scenarios.scenario_files import (
+    PlacedVehicle,
+    configuration_text,
+    ego_type,
+    route_file_text,
+)
+from ml.scripts import gen_scenarios
+from ml.scripts.base_scenario import check_road, find_input, load_bases
+from ml.scripts.scenario_check import fault_of_positions
 
 RANGES = AugmentationRanges()
 

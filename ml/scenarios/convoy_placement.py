@@ -1,20 +1,16 @@
-"""Puts a convoy on a road of several edges, and says whether the road suits it."""
+"""Puts a convoy on a road of several edges."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ml.errors import ScenarioError
 from ml.scenarios.road_path import RoadPath
-from ml.scenarios.scenario_files import CAR_LENGTH_M, PlacedVehicle
-from ml.scripts.base_scenario import BaseScenario
-from ml.scripts.scenario_draws import (
+from ml.scenarios.scenario_draws import (
     EGO_GAP_M,
     EGO_LONGEST_HEADWAY_S,
-    REAR_MARGIN_M,
-    AugmentationRanges,
 )
+from ml.scenarios.scenario_files import CAR_LENGTH_M, PlacedVehicle
 
 JUNCTION_CLEARANCE_M = CAR_LENGTH_M + 0.1
 """A car that starts beyond a junction has this much of it behind its front bumper [m]."""
@@ -24,35 +20,6 @@ EGO_FIRST_POSITION_M = 5.0
 """Nearest the ego's front bumper may come to the start of its edge [m]."""
 
 _ROUNDING = 1e-6
-
-
-def check_road(base: BaseScenario, ranges: AugmentationRanges) -> None:
-    """Check that convoys can be put on a base.
-
-    Args:
-        base: The base.
-        ranges: The range of every drawn value.
-
-    Raises:
-        ScenarioError: The road would hold a convoy back, or its first edge is too short.
-    """
-    top_speed_mps = ranges.on_base(base.settings).top_speed_mps()
-    fastest_mps = top_speed_mps * ranges.follower_max_speed_factor[1]
-    slowest_lane = min(base.path.lanes, key=lambda lane: lane.speed_mps)
-    if slowest_lane.speed_mps < fastest_mps - _ROUNDING:
-        raise ScenarioError(
-            f"speed of lane {slowest_lane.lane_id} in {base.files.network} must be at least "
-            f"{fastest_mps:g} m/s, so that the road never holds a convoy back. "
-            f"Got {slowest_lane.speed_mps:g}. Raise the lane's speed."
-        )
-    first_edge = base.path.lanes[0]
-    least_m = REAR_MARGIN_M + EGO_GAP_M + EGO_LONGEST_HEADWAY_S * top_speed_mps
-    if first_edge.length_m < least_m - _ROUNDING:
-        raise ScenarioError(
-            f"length of lane {first_edge.lane_id} in {base.files.network} must be at least "
-            f"{least_m:g} m, so that the ego finds its place on it at any headway. "
-            f"Got {first_edge.length_m:g}. Make the first edge longer."
-        )
 
 
 def put_on_path(cars: Sequence[PlacedVehicle], path: RoadPath) -> list[PlacedVehicle] | None:

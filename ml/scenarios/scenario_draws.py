@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ml.scenarios.base_settings import BaseSettings
+from ml.scenarios.leader_profile import draw_speed_profile
 from ml.scenarios.scenario_files import (
     CAR_LENGTH_M,
     PEER_ACCEL_MPS2,
@@ -25,7 +26,6 @@ from ml.scenarios.scenario_files import (
     ego_type,
     vehicle_id_of_rank,
 )
-from ml.scripts.leader_profile import draw_speed_profile
 from ml.seeding import indexed_generator
 
 Range = tuple[float, float]
