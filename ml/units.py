@@ -17,6 +17,15 @@ def s_from_ms(duration_ms: float) -> float:
     return duration_ms / 1000.0
 
 
+def mps_from_kmh(speed_kmh: float) -> float:
+    """Convert a speed from [km/h] to [m/s].
+
+    >>> mps_from_kmh(90.0)
+    25.0
+    """
+    return speed_kmh / 3.6
+
+
 def rad_from_deg(angle_deg: float) -> float:
     """Convert an angle from [deg] to [rad].
 

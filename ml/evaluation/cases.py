@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ml.types import CONTROL_PERIOD_S
+
 
 @dataclass(frozen=True)
 class Case:
@@ -28,3 +30,8 @@ class Case:
     options: Mapping[str, Any]
     design: Mapping[str, float | int | str]
     max_steps: int
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the episode [s]."""
+        return self.max_steps * CONTROL_PERIOD_S

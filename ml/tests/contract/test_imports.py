@@ -42,6 +42,8 @@ PROJECT_IMPORTS = {
         "ml.espnow_emulator.faults",
     },
     "ml.evaluation.protocol": {"ml.espnow_emulator.parameters"},
+    "ml.evaluation.case_scenarios": {"ml.scenarios"},
+    "ml.evaluation.protocol_scenarios": {"ml.envs", "ml.scenarios"},
     "ml.scripts": {"ml.envs", "ml.scenarios", "ml.espnow_emulator.parameters"},
     "ml.scripts.doctor": {"ml.training.trial"},
     "ml.scripts.write_docs": {"ml.envs", "ml.espnow_emulator.faults"},
