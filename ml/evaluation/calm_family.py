@@ -1,8 +1,8 @@
 """Family C: traffic in which nothing calls for more than the driver's own braking.
 
 Every alarm here is false. Where something brakes hard, it is a bystander: a sender behind the ego
-or in the next lane. In ``stale_relay`` the frontmost car brakes for a moment, and the ego hears of
-it only from a sender that repeats its frames 2.5 s late.
+or in the next lane. In ``stale_relay`` the third car ahead brakes for a moment, and the ego hears
+of it only from a sender that repeats its frames 2.5 s late, and over relays where there are any.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ BENIGN_MPS2 = (1.0, 2.4)
 BRIEF_DECELERATION_MPS2 = (4.5, 6.0)
 BRIEF_HOLD_S = 0.1
 STALE_FRAMES = 25
-_FEWEST_PEERS_OF_STALE_RELAY = 3
-_STRIDE = 3  # prime to the numbers of sizes, 8 and 6 less 1, so that few scenarios differ in size
+STALE_RANK = 3
+_STRIDE = 5  # shares no factor with the numbers of sizes, 8 and 6: every size comes, soon
 
 Options = dict[str, Any]
 Drawer = Callable[[Protocol, np.random.Generator, int], Options]
@@ -78,17 +78,18 @@ def _with_bystander(ahead_m: tuple[float, float], left_m: float) -> Drawer:
 
 
 def _stale_relay(protocol: Protocol, generator: np.random.Generator, num_peers: int) -> Options:
-    """The frontmost car brakes for a moment; its frames reach the ego late or over relays."""
+    """The third car ahead brakes for a moment; its frames reach the ego late or over relays."""
+    del num_peers
     hazard = {
         "kind": "hard_resolve",
-        "source_rank": num_peers,
+        "source_rank": STALE_RANK,
         "onset_s": drawn(generator, protocol.onset_s),
         "deceleration_mps2": drawn(generator, BRIEF_DECELERATION_MPS2),
         "hold_s": BRIEF_HOLD_S,
     }
     faults = [
-        {"kind": "dead_link", "car": num_peers, "start_s": -10.0, "value": 0.0},
-        {"kind": "replay", "car": num_peers, "start_s": -10.0, "value": float(STALE_FRAMES)},
+        {"kind": "dead_link", "car": STALE_RANK, "start_s": -10.0, "value": 0.0},
+        {"kind": "replay", "car": STALE_RANK, "start_s": -10.0, "value": float(STALE_FRAMES)},
     ]
     return {"hazard": hazard, "radio_faults": faults}
 
@@ -122,7 +123,7 @@ VARIANTS: Mapping[str, CalmVariant] = {
     "parked": CalmVariant(speed_mps=(0.0, 0.0)),
     "behind": CalmVariant(_with_bystander(BEHIND_M, 0.0)),
     "next_lane": CalmVariant(_with_bystander(NEXT_LANE_AHEAD_M, LANE_WIDTH_M)),
-    "stale_relay": CalmVariant(_stale_relay, fewest_peers=_FEWEST_PEERS_OF_STALE_RELAY),
+    "stale_relay": CalmVariant(_stale_relay, fewest_peers=STALE_RANK),
 }
 
 
