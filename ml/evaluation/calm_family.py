@@ -23,7 +23,7 @@ from ml.evaluation.case_drawing import (
     make_case,
     spread_speeds_mps,
 )
-from ml.evaluation.case_scenarios import TEST_TRACK, ScenarioPlan
+from ml.evaluation.case_scenarios import TEST_TRACK, CaseRoad, ScenarioPlan
 from ml.evaluation.family_plans import CalmPlan
 from ml.evaluation.protocol import Protocol
 from ml.types import MAX_PEERS
@@ -102,8 +102,8 @@ class CalmVariant:
         draw: Draws the options of a case.
         base: Its road.
         has_profile: Whether the leader stops and goes.
-        speed_mps: Speed of the convoy; None takes the protocol's on the test track, the road's
-            own elsewhere.
+        speed_mps: Speed of the convoy; None takes the protocol's on the test track, and the
+            road's own elsewhere.
         fewest_peers: Least size of the convoy.
     """
 
@@ -118,8 +118,8 @@ VARIANTS: Mapping[str, CalmVariant] = {
     "cruise": CalmVariant(),
     "stop_and_go": CalmVariant(has_profile=True),
     "benign": CalmVariant(_benign),
-    "curve": CalmVariant(base="base_curve", speed_mps=(6.0, 10.2)),
-    "urban": CalmVariant(base="base_urban", has_profile=True, speed_mps=(6.0, 14.0)),
+    "curve": CalmVariant(base="base_curve"),
+    "urban": CalmVariant(base="base_urban", has_profile=True),
     "parked": CalmVariant(speed_mps=(0.0, 0.0)),
     "behind": CalmVariant(_with_bystander(BEHIND_M, 0.0)),
     "next_lane": CalmVariant(_with_bystander(NEXT_LANE_AHEAD_M, LANE_WIDTH_M)),
@@ -158,6 +158,8 @@ def _scenarios_of(protocol: Protocol, plan: CalmPlan, name: str) -> list[Scenari
     place = 100 * list(VARIANTS).index(name)
     number, count = family_index("C"), plan.scenarios_per_variant
     bounds = variant.speed_mps or plan.speed_mps
+    if variant.base != TEST_TRACK:
+        bounds = CaseRoad(variant.base).settings.convoy_speed_mps
     speeds = spread_speeds_mps(protocol, 100 * number + place, bounds, count)
     num_sizes = MAX_PEERS + 1 - variant.fewest_peers
     return [

@@ -17,6 +17,7 @@ from pathlib import Path
 from ml.errors import ConfigError, nearest_name_hint
 from ml.espnow_emulator.parameters import load_radio_parameters, radio_parameters_path
 from ml.evaluation.family_plans import FAMILY_PLANS, FamilyPlan
+from ml.evaluation.gate_limits import GateLimits
 from ml.evaluation.table_fields import (
     inner_table,
     number,
@@ -39,35 +40,6 @@ CASES_VERSION = "1"
 """To be raised whenever the same protocol file begins to mean other cases."""
 
 _EARLIEST_ONSET_S = 2.0
-_SHARE = number(0.0, 1.0)
-
-
-@dataclass(frozen=True)
-class GateLimits:
-    """Thresholds of the gates.
-
-    Attributes:
-        min_null_collision_rate: Least share of the hard half of H in which the ego that never
-            brakes must collide.
-        max_oracle_collision_rate: Largest share of it in which the oracle may.
-        hard_half_deceleration_mps2: Stops with at least this deceleration are the hard half.
-        max_floor_crash_rate: What the one-sided bound on the policy's crash rate must not exceed
-            in the preventable cases of H, D and N.
-        max_floor_age_s: Those cases count where the age at the onset is at most this.
-        alarms_per_hour: False alarms per hour at which operating curves are compared.
-        max_radio_off_excess: How much more often than the driver alone the policy may crash with
-            the radio off.
-        confidence: Of every one-sided bound.
-    """
-
-    min_null_collision_rate: float = field(metadata=reads(_SHARE))
-    max_oracle_collision_rate: float = field(metadata=reads(_SHARE))
-    hard_half_deceleration_mps2: float = field(metadata=reads(number(0.0, 20.0)))
-    max_floor_crash_rate: float = field(metadata=reads(_SHARE))
-    max_floor_age_s: float = field(metadata=reads(number(0.0, 10.0)))
-    alarms_per_hour: tuple[float, ...] = field(metadata=reads(numbers(0.01, 1000.0)))
-    max_radio_off_excess: float = field(metadata=reads(_SHARE))
-    confidence: float = field(metadata=reads(number(0.5, 0.9999)))
 
 
 @dataclass(frozen=True)

@@ -232,7 +232,7 @@ def test_another_protocol_has_another_folder(scenarios, tmp_path):
 
 # The name is the hash of the content: another name is other scenarios under the same protocol.
 def test_the_smoke_scenarios_are_frozen(scenarios):
-    assert scenarios.name == "PIN"
+    assert scenarios.name == "50d59962a10a3c08"
 
 
 def test_no_scenario_is_one_of_training(scenarios, dataset_dir):

@@ -58,9 +58,21 @@ def test_names_and_seeds_are_unique_and_options_are_known(name):
 @pytest.mark.parametrize(
     ("name", "protocol_sha256", "cases_sha256"),
     [
-        ("smoke", "PIN", "PIN"),
-        ("screening", "PIN", "PIN"),
-        ("release", "PIN", "PIN"),
+        (
+            "smoke",
+            "65a01d37940bdec5015edbbcd11c756143da6b9e862cf24b549a88d6f9569a23",
+            "ca492f1456d862625eb7acbdb43b4cc62b69b7d85de177abac7a980e99ddbe80",
+        ),
+        (
+            "screening",
+            "5b7dd75f4540c09da95ae206d6cd5dc270aecc4a51e73b24c1f54bf40c865098",
+            "ea9695b8be800793ec9908c743f047f029ad2487f2446c3dfa6e0904e09a3aa0",
+        ),
+        (
+            "release",
+            "f4cc0c902c526cb75ba34d80789f90252a05e4f32ffdee835a66c220644c5af3",
+            "6f09b2b31e3cc14129ecbea0037c674ff42746626cb2fe1a20f9251ecb755107",
+        ),
     ],
 )
 def test_packaged_protocols_are_frozen(name, protocol_sha256, cases_sha256):
