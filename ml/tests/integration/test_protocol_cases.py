@@ -16,7 +16,7 @@ from ml.evaluation.families import cases_of, scenario_plans_of
 from ml.evaluation.protocol import load_protocol, radio_preset_path
 from ml.evaluation.protocol_scenarios import default_scenario_cache, write_protocol_scenarios
 from ml.policies.baselines import make_scripted_policy
-from ml.types import CAR_SPEED
+from ml.types import CAR_SPEED, TRACE_LEAD_SPEED
 
 SMOKE = load_protocol("smoke")
 SMOKE_CASES = {case.case_id: case for case in cases_of(SMOKE)}
@@ -135,6 +135,17 @@ def test_the_gap_at_the_onset_is_that_of_the_consumer_test(
     speed_mps = RELEASE_CASES[case_id].design["speed_mps"]
     assert record["headway_at_onset_s"] * speed_mps == pytest.approx(gap_m, rel=0.02)
     assert record["hazard_is_realised"]
+
+
+def test_the_car_ahead_keeps_its_speed_exactly_until_it_brakes(corner_scenarios, open_env):
+    case = RELEASE_CASES["D-v128_0-g0_950"]
+    env = open_env(corner_scenarios)
+    play(env, case)
+
+    # It begins to brake at 5 s, so the speed after 50 steps of 0.1 s is still the case's.
+    lead_speeds_mps = env.trace[:50, TRACE_LEAD_SPEED]
+    assert lead_speeds_mps == pytest.approx(128 / 3.6, abs=1e-5)
+    assert env.trace[50, TRACE_LEAD_SPEED] < 35.5
 
 
 def test_a_deaf_ego_that_never_brakes_crashes_in_the_shortest_gap(corner_scenarios, open_env):
