@@ -62,6 +62,11 @@ def has_collided(record: EpisodeRecord) -> bool:
     return bool(record.get("collision", record.get("terminated", False)))
 
 
+def has_realised_hazard(record: EpisodeRecord) -> bool:
+    """Return whether there was a hazard and it happened as asked."""
+    return record.get("hazard_kind") in HAZARD_KINDS and bool(record.get("hazard_is_realised"))
+
+
 def is_realised(record: EpisodeRecord) -> bool:
     """Return whether the episode went as planned: no hazard, or one that happened as asked."""
     return record.get("hazard_kind") not in HAZARD_KINDS or bool(record.get("hazard_is_realised"))
@@ -84,8 +89,8 @@ def is_in_hard_half(record: EpisodeRecord) -> bool:
 def summarise_collisions(records: Sequence[EpisodeRecord]) -> Json:
     """Return collision rates with exact 95 % intervals: overall, by kind, by (peers, rank)."""
     counted = [record for record in records if is_counted(record)]
-    by_kind = _grouped(counted, lambda record: str(record.get("hazard_kind", "unknown")))
-    by_bucket = _grouped([record for record in counted if _rank(record) > 0], _bucket)
+    by_kind = grouped(counted, lambda record: str(record.get("hazard_kind", "unknown")))
+    by_bucket = grouped([record for record in counted if _rank(record) > 0], _bucket)
     return {
         "num_episodes": len(records),
         "num_not_realised": len(records) - len(counted),
@@ -344,7 +349,7 @@ def _bucket(record: EpisodeRecord) -> tuple[int, int]:
     return int(record.get("num_peers") or 0), _rank(record)
 
 
-def _grouped(
+def grouped(
     records: Sequence[EpisodeRecord], key: Callable[[EpisodeRecord], Key]
 ) -> dict[Key, list[EpisodeRecord]]:
     """Return the records by key."""
