@@ -21,6 +21,7 @@ from scipy.special import stdtrit
 
 from ml.errors import ConfigError
 from ml.evaluation.statistics import Interval
+from ml.types import FloatArray
 
 QUARTER = 0.25
 """Trimming this share from each end leaves the interquartile mean."""
@@ -71,12 +72,64 @@ def interquartile_mean(
     mean = float(kept.mean())
     if kept.size < 2:
         return TrimmedMean(mean, None, kept.size)
-    winsorised = np.clip(ordered, kept[0], kept[-1])
-    spread = float(((winsorised - winsorised.mean()) ** 2).sum())
+    spread = _winsorised_spread(ordered, num_trimmed)
     tukey = math.sqrt(spread / (ordered.size - 1) / ordered.size) / (1.0 - 2.0 * trim)
-    yuen = math.sqrt(spread / (kept.size * (kept.size - 1)))
+    yuen = math.sqrt(_yuen_variance(ordered, trim))
     reach = float(stdtrit(kept.size - 1, (1.0 + confidence) / 2.0)) * max(tukey, yuen)
     return TrimmedMean(mean, Interval(mean - reach, mean + reach), kept.size)
+
+
+class TrimmedDifference(NamedTuple):
+    """The difference of two interquartile means.
+
+    Attributes:
+        estimate: First minus second.
+        interval: Yuen and Welch's interval, None where a side keeps fewer than two values.
+    """
+
+    estimate: float
+    interval: Interval | None
+
+
+def interquartile_difference(
+    first: Sequence[float], second: Sequence[float], *, confidence: float = 0.95
+) -> TrimmedDifference:
+    """Return the difference of two recipes' interquartile means over independent seeds.
+
+    Yuen's interval: the variance of each mean is ``S_w / (h (h - 1))``, the degrees of freedom are
+    Welch's over the kept values.
+
+    Args:
+        first: One value a seed, at least one.
+        second: The same of the other recipe.
+        confidence: Confidence level in (0, 1).
+    """
+    means = [interquartile_mean(values, confidence=confidence) for values in (first, second)]
+    estimate = means[0].value - means[1].value
+    if min(mean.num_kept for mean in means) < 2:
+        return TrimmedDifference(estimate, None)
+    variances = [_yuen_variance(np.sort(values)) for values in (first, second)]
+    total = sum(variances)
+    if total == 0.0:
+        return TrimmedDifference(estimate, Interval(estimate, estimate))
+    freedom = total**2 / sum(
+        variance**2 / (mean.num_kept - 1) for variance, mean in zip(variances, means, strict=True)
+    )
+    reach = float(stdtrit(freedom, (1.0 + confidence) / 2.0)) * math.sqrt(total)
+    return TrimmedDifference(estimate, Interval(estimate - reach, estimate + reach))
+
+
+def _yuen_variance(ordered: FloatArray, trim: float = QUARTER) -> float:
+    """Return Yuen's squared standard error of the trimmed mean of values in order."""
+    num_trimmed = math.floor(trim * ordered.size)
+    num_kept = ordered.size - 2 * num_trimmed
+    return _winsorised_spread(ordered, num_trimmed) / (num_kept * (num_kept - 1))
+
+
+def _winsorised_spread(ordered: FloatArray, num_trimmed: int) -> float:
+    """Return the sum of squares of values in order, the outer ones moved to the nearest kept."""
+    winsorised = np.clip(ordered, ordered[num_trimmed], ordered[-1 - num_trimmed])
+    return float(((winsorised - winsorised.mean()) ** 2).sum())
 
 
 def summarise_seeds(values: Sequence[float], *, is_larger_worse: bool) -> dict[str, Any]:

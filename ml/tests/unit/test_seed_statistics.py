@@ -5,7 +5,12 @@ import pytest
 from scipy import stats
 
 from ml.errors import ConfigError
-from ml.evaluation.seed_statistics import holm, interquartile_mean, summarise_seeds
+from ml.evaluation.seed_statistics import (
+    holm,
+    interquartile_difference,
+    interquartile_mean,
+    summarise_seeds,
+)
 
 # Dana (1990), self-awareness data, in Wilcox, "Introduction to Robust Estimation and Hypothesis
 # Testing": the 20 % trimmed mean is 282.7, its standard error 56.1 and the t quantile of 12 degrees
@@ -89,6 +94,27 @@ def test_values_that_are_no_numbers_are_refused(values):
 def test_share_or_level_out_of_range_is_refused(fields):
     with pytest.raises(ConfigError, match="trim must be in"):
         interquartile_mean([1.0, 2.0], **fields)
+
+
+@pytest.mark.parametrize("sizes", [(5, 5), (6, 9)])
+def test_difference_of_two_recipes_matches_scipys_trimmed_test(sizes):
+    rng = np.random.default_rng(2)
+    first, second = (rng.normal(size=size).tolist() for size in sizes)
+
+    result = interquartile_difference(first, second)
+
+    test = stats.ttest_ind(first, second, equal_var=False, trim=0.25)
+    expected = test.confidence_interval(0.95)
+    assert result.interval == pytest.approx((expected.low, expected.high))
+    assert result.estimate == pytest.approx((expected.low + expected.high) / 2)
+
+
+def test_difference_of_single_seeds_has_no_interval():
+    assert interquartile_difference([3.0], [1.0, 2.0]) == (1.5, None)
+
+
+def test_difference_of_seeds_without_spread_is_a_point():
+    assert interquartile_difference([2.0] * 5, [0.5] * 5) == (1.5, (1.5, 1.5))
 
 
 def test_worst_seed_is_named_by_its_place():
