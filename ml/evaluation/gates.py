@@ -32,13 +32,13 @@ from ml.evaluation.operating_curve import (
 )
 from ml.evaluation.seed_statistics import holm
 from ml.evaluation.verdict import (
+    NO_DIFFERENCE,
     SIGNIFICANCE,
     Json,
     Status,
     compare_collisions,
 )
 
-NO_DIFFERENCE = "no difference shown"
 NETWORK_THRESHOLD_MPS2 = 0.0
 """A network without a threshold in its id acts on every demand."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from scipy.special import bdtr, bdtrc, ndtr
 
@@ -32,6 +32,17 @@ class RateRatio(NamedTuple):
     ratio: float | None
     interval: Interval | None
     p_value: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what is saved; a limit without an end is null there."""
+        limits = None
+        if self.interval is not None:
+            limits = [limit if math.isfinite(limit) else None for limit in self.interval]
+        return {
+            "rate_ratio": self.ratio,
+            "rate_ratio_interval_95": limits,
+            "rate_ratio_p": self.p_value,
+        }
 
 
 def poisson_rate_ratio(

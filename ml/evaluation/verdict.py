@@ -40,6 +40,7 @@ MIN_HARD_HALF_EPISODES = 50
 MAX_FALSE_ALARMS_PER_HOUR = 10.0
 FALSE_ALARM_LEVEL_MPS2 = 3
 ALARM_LEVELS_MPS2 = (1, 3, 5)
+NO_DIFFERENCE = "no difference shown"
 SIGNIFICANCE = 0.05
 _NAMED_BUCKETS = 6
 _SECONDS_PER_HOUR = 3600.0
@@ -182,7 +183,7 @@ def compare_collisions(
             **entry,
             "difference": None,
             "interval_95": None,
-            "conclusion": "no difference shown",
+            "conclusion": NO_DIFFERENCE,
         }
     interval = paired_difference_interval(policy_only, baseline_only, len(pairs))
     is_shown = entry["mcnemar_p"] <= SIGNIFICANCE and not interval.low <= 0.0 <= interval.high
@@ -191,7 +192,7 @@ def compare_collisions(
         **entry,
         "difference": (policy_only - baseline_only) / len(pairs),
         "interval_95": list(interval),
-        "conclusion": f"{direction} collisions than {name}" if is_shown else "no difference shown",
+        "conclusion": f"{direction} collisions than {name}" if is_shown else NO_DIFFERENCE,
     }
 
 
@@ -317,7 +318,7 @@ def _driver_finding(comparison: Json | None) -> Finding:
         f"{comparison['baseline_collisions']} of {comparison['pairs']} episodes "
         f"(exact McNemar p = {comparison['mcnemar_p']:.2g})"
     )
-    if comparison["conclusion"] == "no difference shown":
+    if comparison["conclusion"] == NO_DIFFERENCE:
         return Finding("open", text)
     is_better = comparison["policy_only"] < comparison["baseline_only"]
     return Finding("pass" if is_better else "fail", text)
