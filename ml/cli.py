@@ -57,6 +57,12 @@ VERBS = {
         "parse_evaluate_args",
         "Judge a policy beside the scripted ones.",
     ),
+    "compare": Verb(
+        "ml.evaluation.compare",
+        "ml.evaluation.compare_arguments",
+        "parse_compare_args",
+        "Compare evaluations on the same episodes.",
+    ),
     "table": Verb(
         "ml.evaluation.scripted_table",
         "ml.evaluation.arguments",

@@ -21,6 +21,7 @@ from ml.types import FloatArray
 BOOTSTRAP_SEED = 20261125
 NUM_RESAMPLES = 4000
 _INDICES_AT_ONCE = 2_000_000
+_ROUNDING = 1e-12
 
 
 class BootstrapDifference(NamedTuple):
@@ -28,7 +29,8 @@ class BootstrapDifference(NamedTuple):
 
     Attributes:
         estimate: First minus second.
-        interval: BCa interval; None where fewer than two pairs were measured.
+        interval: BCa interval; None where fewer than two pairs were measured, or all pairs say the
+            same, so that resampling shows nothing.
         num_pairs: Pairs that it rests on.
         num_resamples: Resamples drawn.
         seed: Seed of the generator that drew them.
@@ -85,8 +87,10 @@ def paired_bootstrap(
     estimate = float(_difference(totals))
     if num_pairs < 2:
         return BootstrapDifference(estimate, None, num_pairs, 0, seed)
-    drawn = _resampled(columns, seed)
     left_out = _difference(totals[:, None] - columns)
+    if np.ptp(left_out[np.isfinite(left_out)]) <= _ROUNDING * max(1.0, abs(estimate)):
+        return BootstrapDifference(estimate, None, num_pairs, 0, seed)
+    drawn = _resampled(columns, seed)
     interval = bca_interval(estimate, drawn, left_out, confidence)
     return BootstrapDifference(estimate, interval, num_pairs, NUM_RESAMPLES, seed)
 
@@ -144,7 +148,7 @@ def bca_interval(
     Args:
         estimate: The estimate from all pairs.
         resampled: The estimate in each resample, shape (num_resamples,).
-        left_out: The estimate without each pair in turn, shape (num_pairs,).
+        left_out: The estimate without each pair in turn, shape (num_pairs,), not all the same.
         confidence: Confidence level in (0, 1).
     """
     values = resampled[np.isfinite(resampled)]
@@ -152,7 +156,7 @@ def bca_interval(
     share_below = float((values < estimate).mean() + 0.5 * (values == estimate).mean())
     deviations = kept.mean() - kept
     spread = float((deviations**2).sum())
-    if spread == 0.0 or not 0.0 < share_below < 1.0:
+    if not 0.0 < share_below < 1.0:
         return Interval(float(values.min()), float(values.max()))
     bias = float(ndtri(share_below))
     acceleration = float((deviations**3).sum()) / (6.0 * math.pow(spread, 1.5))

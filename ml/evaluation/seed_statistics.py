@@ -32,7 +32,8 @@ class TrimmedMean(NamedTuple):
 
     Attributes:
         value: The mean of the values that are kept.
-        interval: Its interval, None for fewer than two values.
+        interval: Its interval; None where fewer than two values are kept, or all of them are the
+            same, which says nothing of how far another seed may be.
         num_kept: How many are kept.
     """
 
@@ -73,6 +74,8 @@ def interquartile_mean(
     if kept.size < 2:
         return TrimmedMean(mean, None, kept.size)
     spread = _winsorised_spread(ordered, num_trimmed)
+    if spread == 0.0:
+        return TrimmedMean(mean, None, kept.size)
     tukey = math.sqrt(spread / (ordered.size - 1) / ordered.size) / (1.0 - 2.0 * trim)
     yuen = math.sqrt(_yuen_variance(ordered, trim))
     reach = float(stdtrit(kept.size - 1, (1.0 + confidence) / 2.0)) * max(tukey, yuen)
@@ -84,7 +87,8 @@ class TrimmedDifference(NamedTuple):
 
     Attributes:
         estimate: First minus second.
-        interval: Yuen and Welch's interval, None where a side keeps fewer than two values.
+        interval: Yuen and Welch's interval; None where a side keeps fewer than two values, or
+            neither side has any spread.
     """
 
     estimate: float
@@ -111,7 +115,7 @@ def interquartile_difference(
     variances = [_yuen_variance(np.sort(values)) for values in (first, second)]
     total = sum(variances)
     if total == 0.0:
-        return TrimmedDifference(estimate, Interval(estimate, estimate))
+        return TrimmedDifference(estimate, None)
     freedom = total**2 / sum(
         variance**2 / (mean.num_kept - 1) for variance, mean in zip(variances, means, strict=True)
     )
@@ -132,21 +136,23 @@ def _winsorised_spread(ordered: FloatArray, num_trimmed: int) -> float:
     return float(((winsorised - winsorised.mean()) ** 2).sum())
 
 
-def summarise_seeds(values: Sequence[float], *, is_larger_worse: bool) -> dict[str, Any]:
+def summarise_seeds(values: Sequence[float], *, is_larger_worse: bool | None) -> dict[str, Any]:
     """Return the interquartile mean over seeds, its 95 % interval and the worst seed.
 
     Args:
         values: One value a seed, at least one.
-        is_larger_worse: Which end is the worst.
+        is_larger_worse: Which end is the worst; None where neither is, and no seed is named.
     """
     mean = interquartile_mean(values)
-    worst = max(values) if is_larger_worse else min(values)
+    worst = None
+    if is_larger_worse is not None:
+        worst = float(max(values) if is_larger_worse else min(values))
     return {
         "num_seeds": len(values),
         "interquartile_mean": mean.value,
         "interval_95": None if mean.interval is None else list(mean.interval),
-        "worst": float(worst),
-        "worst_seed_index": list(values).index(worst),
+        "worst": worst,
+        "worst_seed_index": None if worst is None else list(values).index(worst),
         "values": [float(value) for value in values],
     }
 

@@ -109,8 +109,14 @@ def test_drawing_in_parts_changes_nothing(monkeypatch):
     assert paired_bootstrap(FIRST.tolist(), SECOND.tolist()) == whole
 
 
-def test_equal_policies_have_no_difference_and_no_width():
-    assert paired_bootstrap([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]).interval == (0.0, 0.0)
+def test_equal_policies_have_no_difference_and_no_interval():
+    result = paired_bootstrap([1.0, 2.0, 3.0], [1.0, 2.0, 3.0])
+    assert (result.estimate, result.interval) == (0.0, None)
+
+
+def test_a_difference_that_never_varies_has_no_interval():
+    result = paired_bootstrap([0.1, 0.2, 0.7, 1.3], [0.0, 0.1, 0.6, 1.2])
+    assert (result.estimate, result.interval) == (pytest.approx(0.1), None)
 
 
 def test_one_pair_has_no_interval():

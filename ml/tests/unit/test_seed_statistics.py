@@ -76,8 +76,8 @@ def test_interval_covers_the_mean_of_normal_seeds(num_seeds, least):
     assert np.mean([low <= 0.0 <= high for low, high in intervals]) > least
 
 
-def test_interval_of_five_equal_seeds_is_a_point():
-    assert interquartile_mean([0.25] * 5).interval == (0.25, 0.25)
+def test_five_equal_seeds_show_nothing_of_another():
+    assert interquartile_mean([0.25] * 5) == (0.25, None, 3)
 
 
 def test_one_seed_has_no_interval():
@@ -113,8 +113,8 @@ def test_difference_of_single_seeds_has_no_interval():
     assert interquartile_difference([3.0], [1.0, 2.0]) == (1.5, None)
 
 
-def test_difference_of_seeds_without_spread_is_a_point():
-    assert interquartile_difference([2.0] * 5, [0.5] * 5) == (1.5, (1.5, 1.5))
+def test_difference_of_seeds_without_spread_has_no_interval():
+    assert interquartile_difference([2.0] * 5, [0.5] * 5) == (1.5, None)
 
 
 def test_worst_seed_is_named_by_its_place():
@@ -122,6 +122,12 @@ def test_worst_seed_is_named_by_its_place():
 
     assert (summary["worst"], summary["worst_seed_index"]) == (0.4, 1)
     assert summarise_seeds([0.1, 0.4, 0.2], is_larger_worse=False)["worst_seed_index"] == 0
+
+
+def test_no_seed_is_the_worst_where_neither_end_is():
+    summary = summarise_seeds([0.1, 0.4], is_larger_worse=None)
+
+    assert (summary["worst"], summary["worst_seed_index"]) == (None, None)
 
 
 def test_holm_multiplies_by_what_is_left_and_never_falls():
