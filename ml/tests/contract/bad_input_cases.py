@@ -22,6 +22,8 @@ from ml.envs.convoy_env import ConvoyEnv
 from ml.errors import RoadSenseError
 from ml.espnow_emulator import report_contents
 from ml.provenance import REPOSITORY_ROOT
+from ml.records import write_json_lines
+from ml.tests.evaluation_rows import calm_rows, rows
 from ml.tests.reception_logs import sent_frames, write_log
 
 BASES = REPOSITORY_ROOT / "ml" / "scenarios"
@@ -66,6 +68,7 @@ def kind_of(action):
     for start, kind in (
         ("integer_in.", "number"), ("number_in.", "number"), ("path_text", "path"),
         ("_run_id", "name"), ("_name_text", "title"), ("radio_fault", "fault"),
+        ("seed_group", "group"),
     ):  # fmt: skip
         if name.startswith(start):
             return kind
@@ -82,6 +85,7 @@ NEVER_VALID = {
     "number": {*TEXTS} - {"3.5"},
     "choice": {*TEXTS},
     "fault": {*TEXTS},
+    "group": {*TEXTS},
     "name": {*TEXTS} - {"nan", "inf", "true", "3.5", "0x10", "9" * 5000, "1e309"} - {"x" * 300},
     "title": {"", " ", "a\nb", "a\0b", "\x1b[31m", "x" * 300, "x" * 5000, "/" + "y/" * 3000,
               "\udcff", "--", "9" * 5000},
@@ -108,14 +112,24 @@ def example_log():
     return write_log(Path(tempfile.mkdtemp(prefix="roadsense_log_")) / "log.csv", rows)
 
 
+@cache
+def example_records():
+    """Return two files with the records of the same episodes."""
+    folder = Path(tempfile.mkdtemp(prefix="roadsense_records_"))
+    for name in ("a", "b"):
+        write_json_lines(folder / f"{name}.jsonl", [*rows("H", 4, 1), *calm_rows(4, 1)])
+    return folder / "a.jsonl", folder / "b.jsonl"
+
+
 def least_command(verb, folder):
-    """Return the shortest work of a verb, as flags and values; PARAMS, LOG stand without a flag."""
+    """Return the shortest work of a verb, as flags and values; names in capitals stand without a flag."""
     short = {"--n_envs": "1", "--n_steps": "16", "--total_timesteps": "16", "--dev_episodes": "0"}
     return {
         "generate": {"--output_dir": str(folder / "out"), "--train_count": "1",
                      "--eval_count": "1"},
         "train": {"--output_dir": str(folder / "out"), **short},
         "evaluate": {"--model": "driver", "--episodes": "1"},
+        "compare": dict(zip(("DIR_A", "DIR_B"), example_records(), strict=True)),
         "table": {"--episodes": "2"},
         "radio": {"PARAMS": "front_9m", "--output_dir": str(folder / "out")},
         "doctor": {"--seconds": "0"},

@@ -32,6 +32,7 @@ from ml.tests.contract.bad_input_cases import (
     damaged_bytes,
     damaged_json,
     damaged_xml,
+    example_records,
     flags_of,
     least_command,
     make_places,
@@ -92,7 +93,7 @@ def test_a_path_to_the_wrong_thing_is_used_or_refused_on_one_line(verb, flag, st
     make_places(stopped)
     before = contents(stopped)
     for value in (*PATHS, *sorted(set(TEXTS) - NEVER_VALID["path"])):
-        is_output = flag in {"--output", "--output_dir", "--output_page"}
+        is_output = flag in {"--output", "--output_dir", "--output_file", "--output_page"}
         if is_output and value not in {"file", "full", "loop", "loop/x", "file/below", "/"}:
             continue
 
@@ -117,6 +118,8 @@ def test_a_path_to_the_wrong_thing_is_used_or_refused_on_one_line(verb, flag, st
         (["table", "--emulator_params", "/dev/zero"], 1),
         (["radio", "/dev/zero", "--output_dir", "out"], 1),
         (["calibrate", "/dev/zero", "--output", "out.json"], 1),
+        (["compare", "/dev/zero", "missing"], 1),
+        (["compare", "--group", "x=missing", "--group", "y="], 2),
     ],
 )
 def test_the_command_itself_says_one_line_and_exits_1_or_2(arguments, status, tmp_path):
@@ -217,6 +220,26 @@ def test_a_damaged_dataset_manifest_is_one_line(verb, small_dataset, stopped):
         write_new(folder / "manifest.json", content)
         flags = {**least_command(verb, stopped), "--dataset_dir": folder}
         expect_a_line_or_success(verb, {**flags, "--output_dir": stopped / f"o{next(numbers)}"})
+
+    check()
+
+
+def test_damaged_records_are_compared_or_refused_on_one_line(stopped):
+    first, second = example_records()
+    content = second.read_bytes().splitlines(keepends=True)
+    path = stopped / "damaged.jsonl"
+
+    @EXAMPLES
+    @given(
+        line=st.one_of(damaged_bytes(content[0]), damaged_json(content[0])),
+        groups=st.booleans(),
+    )
+    def check(line, groups):
+        write_new(path, line + b"".join(content[1:]))
+        flags = {"DIR_A": first, "DIR_B": path}
+        if groups:
+            flags = {"A": "--group", "B": f"x={first}", "C": "--group", "D": f"y={path}"}
+        expect_a_line_or_success("compare", flags)
 
     check()
 

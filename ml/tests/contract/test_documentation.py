@@ -146,6 +146,7 @@ def test_every_flag_named_belongs_to_a_command_of_the_page(page):
         ("ml.training.train_convoy", "docs/training.md"),
         ("ml.scripts.gen_scenarios", "docs/scenarios.md"),
         ("ml.espnow_emulator.report", "docs/radio_report.md"),
+        ("ml.evaluation.compare", "docs/compare.md"),
     ],
 )
 def test_every_flag_of_a_command_is_on_its_page(module, page):
