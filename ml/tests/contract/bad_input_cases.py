@@ -122,7 +122,7 @@ def example_records():
 
 
 def least_command(verb, folder):
-    """Return the shortest work of a verb, as flags and values; names in capitals stand without a flag."""
+    """Return the shortest work of a verb, as flags and values; capitals stand without a flag."""
     short = {"--n_envs": "1", "--n_steps": "16", "--total_timesteps": "16", "--dev_episodes": "0"}
     return {
         "generate": {"--output_dir": str(folder / "out"), "--train_count": "1",
