@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ml.evaluation.episodes import EpisodeRecord
+from ml.evaluation.family_summary import UNREACHABLE_DECELERATION_MPS2
 from ml.evaluation.matched_rows import matched, rows_of
 from ml.evaluation.resampling import paired_bootstrap
 from ml.evaluation.seed_statistics import holm
@@ -60,12 +61,18 @@ def _impact_speed_mps(row: EpisodeRecord) -> float | None:
     return row.get("impact_speed_mps") if has_collided(row) else 0.0
 
 
+def _required_deceleration_mps2(row: EpisodeRecord) -> float | None:
+    """Return the largest required deceleration, at most what no car can exceed."""
+    value = row.get("max_required_deceleration_mps2")
+    return None if value is None else min(value, UNREACHABLE_DECELERATION_MPS2)
+
+
 METRICS = (
     Metric("impact_speed_mps", _impact_speed_mps, is_larger_worse=True),
     Metric("min_gap_m", _field("min_gap_m"), is_larger_worse=False),
     Metric(
         "max_required_deceleration_mps2",
-        _field("max_required_deceleration_mps2"),
+        _required_deceleration_mps2,
         is_larger_worse=True,
     ),
     Metric("time_below_ttc_1.5s_s", _field("time_below_ttc_1.5s_s"), is_larger_worse=True),

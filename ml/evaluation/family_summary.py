@@ -20,6 +20,9 @@ from ml.evaluation.verdict import (
 OLD_AGE_S = 0.5
 """State older than this is called old."""
 
+UNREACHABLE_DECELERATION_MPS2 = 10.0
+"""A required deceleration beyond what a road allows counts as this much, contact (99) included."""
+
 _EXPOSURES = ("time_below_ttc_1.5s_s", "time_below_ttc_3s_s")
 _COMFORT = ("jerk_p99_mps3", "mean_speed_mps", "mean_headway_s")
 _SECONDS_PER_HOUR = 3600.0
@@ -48,7 +51,9 @@ def summarise(rows: Sequence[EpisodeRecord]) -> Json:
         "followers": _followers(counted),
         "min_gap_m": distribution(counted, "min_gap_m"),
         "min_ttc_s": distribution(counted, "min_ttc_s"),
-        "max_required_deceleration_mps2": distribution(counted, "max_required_deceleration_mps2"),
+        "max_required_deceleration_mps2": distribution(
+            counted, "max_required_deceleration_mps2", largest=UNREACHABLE_DECELERATION_MPS2
+        ),
         **{name: distribution(counted, name) for name in _EXPOSURES},
         "time_to_braking_s": _reaction(counted),
         "false_alarms": summarise_false_alarms(counted),
@@ -64,11 +69,20 @@ def bounded_collision_rate(counted: Sequence[EpisodeRecord]) -> Json:
     return {**rate, "upper_bound_95": bound}
 
 
-def distribution(rows: Sequence[EpisodeRecord], name: str) -> Json | None:
-    """Return mean and quantiles of a field over the rows that have it, None if none has."""
+def distribution(
+    rows: Sequence[EpisodeRecord], name: str, *, largest: float = np.inf
+) -> Json | None:
+    """Return mean and quantiles of a field over the rows that have it, None if none has.
+
+    Args:
+        rows: The records.
+        name: The field.
+        largest: What larger values count as.
+    """
     values = np.array([row[name] for row in rows if row.get(name) is not None], dtype=np.float64)
     if values.size == 0:
         return None
+    values = np.minimum(values, largest)
     low, median, high = np.quantile(values, (0.05, 0.5, 0.95))
     return {
         "measured": int(values.size),

@@ -20,6 +20,9 @@ from ml.types import FloatArray
 
 BOOTSTRAP_SEED = 20261125
 NUM_RESAMPLES = 4000
+MIN_PAIRS = 20
+"""Fewer show too little of the differences' distribution: one outlier decides the interval."""
+
 _INDICES_AT_ONCE = 2_000_000
 _ROUNDING = 1e-12
 
@@ -29,8 +32,8 @@ class BootstrapDifference(NamedTuple):
 
     Attributes:
         estimate: First minus second.
-        interval: BCa interval; None where fewer than two pairs were measured, or all pairs say the
-            same, so that resampling shows nothing.
+        interval: BCa interval; None where fewer than ``MIN_PAIRS`` were measured, or all pairs say
+            the same: resampling shows nothing then.
         num_pairs: Pairs that it rests on.
         num_resamples: Resamples drawn.
         seed: Seed of the generator that drew them.
@@ -85,7 +88,7 @@ def paired_bootstrap(
         raise ConfigError(f"exposures must sum to more than 0. Got {totals[1]} and {totals[3]}.")
     num_pairs = columns.shape[1]
     estimate = float(_difference(totals))
-    if num_pairs < 2:
+    if num_pairs < MIN_PAIRS:
         return BootstrapDifference(estimate, None, num_pairs, 0, seed)
     left_out = _difference(totals[:, None] - columns)
     if np.ptp(left_out[np.isfinite(left_out)]) <= _ROUNDING * max(1.0, abs(estimate)):

@@ -43,18 +43,27 @@ def test_no_collision_is_an_impact_of_zero():
     assert metric_value(records, IMPACT) == 3.0
 
 
+def test_a_deceleration_that_no_car_reaches_counts_as_ten():
+    # 99 m/s^2 stands for contact; (2 + 10) / 2.
+    records = [
+        row(max_required_deceleration_mps2=2.0), row(max_required_deceleration_mps2=99.0),
+    ]  # fmt: skip
+    assert metric_value(records, BY_NAME["max_required_deceleration_mps2"]) == 6.0
+
+
 def test_difference_is_the_first_minus_the_other_over_the_pairs():
-    first, other = gaps([2.0, 3.0, 4.0, 5.0]), gaps([1.0, 1.0, 2.0, 3.0])
+    first, other = gaps([2.0, 3.0, 4.0, 5.0] * 5), gaps([1.0, 1.0, 2.0, 3.0] * 5)
     result = compare_metric(first, other, GAP, "eebl")
 
-    assert (result["pairs"], result["value"], result["other_value"]) == (4, 3.5, 1.75)
+    assert (result["pairs"], result["value"], result["other_value"]) == (20, 3.5, 1.75)
     assert result["difference"] == 1.75
     assert result["conclusion"] == "higher than eebl"
     assert result["bootstrap_seed"] == 20261125
 
 
 def test_no_difference_is_shown_where_the_interval_holds_zero():
-    result = compare_metric(gaps([1.0, 4.0, 2.0, 3.0]), gaps([2.0, 2.0, 3.0, 2.5]), GAP, "eebl")
+    first, other = gaps([1.0, 4.0, 2.0, 3.0] * 5), gaps([2.0, 2.0, 3.0, 2.5] * 5)
+    result = compare_metric(first, other, GAP, "eebl")
 
     low, high = result["interval_95"]
     assert low < 0.0 < high
@@ -124,7 +133,7 @@ def test_families_of_another_preset_are_not_counted_by_holm():
 
 
 def test_rows_are_matched_by_case_whatever_their_order():
-    first, other = gaps([1.0, 2.0, 3.0]), gaps([1.0, 2.0, 3.0])
+    first, other = gaps(range(20)), gaps(range(20))
 
     (entry,) = compare_policies(first, other[::-1], "eebl")
 

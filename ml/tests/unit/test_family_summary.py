@@ -44,6 +44,13 @@ def test_distribution_counts_only_what_was_measured():
     )
 
 
+def test_a_deceleration_that_no_car_reaches_counts_as_ten():
+    records = [row(max_required_deceleration_mps2=value) for value in (2.0, 99.0)]
+
+    required = summarise(records)["max_required_deceleration_mps2"]
+    assert (required["mean"], required["max"]) == (6.0, 10.0)
+
+
 def test_what_no_episode_measured_is_null():
     summary = summarise([row()])
 

@@ -110,18 +110,21 @@ def test_drawing_in_parts_changes_nothing(monkeypatch):
 
 
 def test_equal_policies_have_no_difference_and_no_interval():
-    result = paired_bootstrap([1.0, 2.0, 3.0], [1.0, 2.0, 3.0])
+    result = paired_bootstrap(FIRST.tolist(), FIRST.tolist())
     assert (result.estimate, result.interval) == (0.0, None)
 
 
 def test_a_difference_that_never_varies_has_no_interval():
-    result = paired_bootstrap([0.1, 0.2, 0.7, 1.3], [0.0, 0.1, 0.6, 1.2])
+    result = paired_bootstrap(FIRST.tolist(), (FIRST - 0.1).tolist())
     assert (result.estimate, result.interval) == (pytest.approx(0.1), None)
 
 
-def test_one_pair_has_no_interval():
-    result = paired_bootstrap([1.0], [3.0])
-    assert (result.estimate, result.interval) == (-2.0, None)
+def test_fewer_than_20_pairs_have_no_interval():
+    few, enough = (paired_bootstrap(list(range(n)), [0.0] * n) for n in (19, 20))
+
+    assert (few.estimate, few.interval) == (9.0, None)
+    assert enough.interval is not None
+    assert paired_bootstrap([1.0], [3.0]).estimate == -2.0
 
 
 @pytest.mark.parametrize(
