@@ -141,6 +141,11 @@ class RadioEmulator:
         self.ego_sensed = np.zeros(NUM_SENSED_FIELDS)
         self._allocate(0)
 
+    @property
+    def parameters(self) -> RadioParameters:
+        """The parameters that it was made with."""
+        return self._parameters
+
     def _allocate(self, num_cars: int) -> None:
         """Make the arrays for a number of cars; all of them listen if they may have to relay."""
         can_relay = self._parameters.can_relay
