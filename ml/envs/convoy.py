@@ -84,6 +84,11 @@ class Convoy:
         """Number of cars ahead of the ego."""
         return len(self.ids) - 1
 
+    @property
+    def widths_m(self) -> FloatArray:
+        """The cars' widths, shape (num_cars,)."""
+        return np.array([self._vehicle.getWidth(car_id) for car_id in self.ids])
+
     def load(self, files: ScenarioFiles, sumo_seed: int) -> None:
         """Load a scenario and put every car on the road at its position, none having moved.
 

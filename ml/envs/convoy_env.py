@@ -21,6 +21,7 @@ from ml.envs.conditions import (
     checked_reset_options,
     draw_conditions,
 )
+from ml.envs.convoy_view import RENDER_MODES, ConvoyView
 from ml.envs.episode_recorder import EpisodeRecorder
 from ml.envs.hazards import MIN_SOURCE_SPEED_MPS, HazardPlan, HazardSetting, draw_hazard
 from ml.envs.observation import Observer, observation_space, observation_tables
@@ -42,7 +43,6 @@ from ml.types import (
     STAGE_OBSERVATION,
     STAGE_RADIO,
     STAGE_SIMULATOR,
-    FloatArray,
 )
 
 WARM_UP_STEPS = 20
@@ -50,7 +50,7 @@ WARM_UP_STEPS = 20
 Observation = dict[str, Any]
 
 
-class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
+class ConvoyEnv(ConvoyView, gym.Env[Observation, npt.NDArray[np.float32]]):
     """The rearmost car of a convoy, whose driver is assisted by what its radio hears.
 
     Description
@@ -109,7 +109,7 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     v0: first version.
     """
 
-    metadata = {"render_modes": ["human"], "render_fps": 10}  # noqa: RUF012 - Gymnasium's own form
+    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 10}  # noqa: RUF012 - Gymnasium's
 
     def __init__(  # noqa: PLR0913 - the signature is part of the environment's contract
         self,
@@ -146,7 +146,8 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             ego_driver: ``human``, ``careful`` (of R157), ``none`` (it never brakes) or ``sumo``.
             peer_driver: ``sumo`` (no reaction delay) or ``delayed``.
             environment_index: Index among parallel environments; part of every episode's seed.
-            render_mode: ``human`` opens SUMO's window, like ``gui``.
+            render_mode: ``human`` opens SUMO's window, like ``gui``; ``rgb_array`` lets ``render``
+                return the convoy from above as a picture.
             gui: Show the simulation in SUMO's window.
 
         Raises:
@@ -156,7 +157,7 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         """
         checked_choice("scenario_mode", scenario_mode, MODES)
         if render_mode is not None:
-            checked_choice("render_mode", render_mode, ("human",))
+            checked_choice("render_mode", render_mode, RENDER_MODES)
         if scenario_seed is None:
             scenario_seed = int(np.random.SeedSequence().generate_state(1)[0])
         self.master_seed = check_master_seed(scenario_seed, "scenario_seed")
@@ -180,6 +181,8 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         self._traffic, self._bystander = Traffic(self._connection), Bystander()
         self._observer, self._reward = Observer(), RewardFunction()
         self._recorder = EpisodeRecorder(max_steps)
+        if render_mode == "rgb_array":
+            self.keep_frames()
         self.stage_timer = StageTimer()
         self._episode_index = 0
         self._is_running = False
@@ -302,11 +305,6 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     # --- Ground truth ------------------------------------------------------------------------
 
     @property
-    def cars(self) -> FloatArray:
-        """Ground truth, shape (num_cars, NUM_CAR_FIELDS); for metrics and the oracle only."""
-        return self._traffic.convoy.cars
-
-    @property
     def oracle_demand_mps2(self) -> float:
         """What a policy with full knowledge and no delay would demand now [m/s^2]."""
         return oracle_demand_mps2(self.cars)
@@ -342,6 +340,7 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             self._hear()
         traffic.plan = hazard
         self._recorder.reset(self.cars)
+        self._begin_pictures()
         return self._observe()
 
     def _draw_hazard(
@@ -373,11 +372,6 @@ class ConvoyEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         return self._observer.observation(self.radio.ego_sensed, self.radio.heard)
 
     # --- Records -----------------------------------------------------------------------------
-
-    @property
-    def trace(self) -> FloatArray:
-        """What happened so far in the episode, shape (num_steps, NUM_TRACE_FIELDS)."""
-        return self._recorder.trace
 
     def _identity(self) -> dict[str, Any]:
         """Return what the episode is: scenario, seed and conditions."""

@@ -19,6 +19,8 @@ from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
+
 from ml.envs.placed_convoy import (
     PlacedConvoy,
     StateFile,
@@ -29,7 +31,7 @@ from ml.envs.placed_convoy import (
 from ml.envs.sumo_input import Complaints, check_input, complaints_kept, first_error
 from ml.envs.sumo_window import SumoWindow, check_display
 from ml.errors import ScenarioError, SimulatorError
-from ml.types import CONTROL_PERIOD_S
+from ml.types import CONTROL_PERIOD_S, FloatArray
 from ml.xml_files import read_xml
 
 SYSTEM_LIBRARIES = "libgl1 libx11-6 libxext6 libxrender1 libatomic1"
@@ -183,6 +185,19 @@ def _named_files(root: ElementTree.Element, tag: str, sumocfg: Path) -> tuple[Pa
     return paths
 
 
+@dataclass(frozen=True)
+class Lane:
+    """A lane of a road network.
+
+    Attributes:
+        width_m: Its width.
+        points_m: Its middle line, shape (num_points, 2), in the map's frame.
+    """
+
+    width_m: float
+    points_m: FloatArray
+
+
 class SumoConnection:
     """One SUMO simulation, loaded again and again with changing scenarios."""
 
@@ -320,6 +335,14 @@ class SumoConnection:
     def lane_length_m(self, lane_id: str) -> float:
         """Return a lane's length [m]."""
         return float(self._sumo.lane.getLength(lane_id))
+
+    def lanes(self) -> list[Lane]:
+        """Return every lane of the network, those on junctions included."""
+        of_lane = self._sumo.lane
+        return [
+            Lane(float(of_lane.getWidth(name)), np.array(of_lane.getShape(name))[:, :2])
+            for name in of_lane.getIDList()
+        ]
 
     def lane_links(self, lane_id: str) -> list[tuple[str, str]]:
         """Return a lane's successors as (next lane, internal lane through the junction or '')."""

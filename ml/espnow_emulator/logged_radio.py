@@ -7,6 +7,7 @@ What an event is, and when, is read off the copy's queue.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -91,7 +92,7 @@ class LoggedRadio(RadioEmulator):
     def advance(self, time_s: float, cars: FloatArray) -> None:
         """Handle every event since the last call; see ``RadioEmulator.advance``."""
         previous_s = self._time_s
-        before = RadioArrays(*(array.copy() for array in self._arrays))
+        before = copy.deepcopy(self._arrays)
         super().advance(time_s, cars)
         self._live_again(before, previous_s, float(time_s))
 
@@ -134,15 +135,15 @@ class LoggedRadio(RadioEmulator):
             num_new: How many the ego's board received, as ``_num_heard``.
             event_s: The instant [s].
         """
-        for copy in arriving:
-            is_relayed = int(copy.num_hops > 0)
-            if num_new[is_relayed, copy.sender] < 1.0:
+        for arrival in arriving:
+            is_relayed = int(arrival.num_hops > 0)
+            if num_new[is_relayed, arrival.sender] < 1.0:
                 continue
-            num_new[is_relayed, copy.sender] -= 1.0
-            frame = self._by_number[copy.sender, copy.number]
+            num_new[is_relayed, arrival.sender] -= 1.0
+            frame = self._by_number[arrival.sender, arrival.number]
             if frame.received_s is None:
-                frame.received_s, frame.num_hops = event_s, copy.num_hops
-            elif copy.num_hops == 0:
+                frame.received_s, frame.num_hops = event_s, arrival.num_hops
+            elif arrival.num_hops == 0:
                 frame.num_hops = 0
 
 

@@ -37,6 +37,7 @@ PROJECT_IMPORTS = {
     "ml.envs.episode_recorder": {"ml.metrics"},
     "ml.envs.convoy_env": {"ml.metrics", "ml.espnow_emulator"},
     "ml.policies.baselines": {"ml.metrics.safety_kernels"},
+    "ml.envs.convoy_view": {"ml.espnow_emulator"},
     "ml.evaluation.arguments": {
         "ml.espnow_emulator.fault_requests",
         "ml.espnow_emulator.faults",
@@ -76,6 +77,7 @@ PACKAGES = {
     "ml.espnow_emulator.sampling_intervals": {"numpy", "scipy"},
     "ml.envs": {"numpy", "gymnasium"},
     "ml.scenarios": {"numpy", "sumo"},
+    "ml.envs.top_view": {"numpy", "PIL"},
     "ml.scripts": {"numpy", "rich"},
     "ml.policies": {"numpy", "gymnasium", "torch", "stable_baselines3"},
     "ml.evaluation": {"numpy", "gymnasium", "scipy"},

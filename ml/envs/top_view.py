@@ -1,0 +1,236 @@
+"""Draws the convoy from above, the ego on the left and its direction to the right.
+
+Only pictures need this module: training never loads it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from ml.envs.scene import Scene
+from ml.types import (
+    CAR_ACCELERATION,
+    CAR_HEADING,
+    CAR_LENGTH,
+    CAR_SPEED,
+    CAR_X,
+    CAR_Y,
+    MAX_DEMAND_MPS2,
+    FloatArray,
+)
+
+PICTURE_SIZE_PX = (960, 320)
+"""Width and height."""
+
+SHORTEST_VIEW_M = 60.0
+"""The picture shows at least so much of the road, so that few cars are not drawn as giants."""
+
+EGO_AT_PX = 120
+"""Where the ego's front bumper is, from the left; half of the road's strip is above it."""
+
+_ROAD_TOP_PX, _ROAD_BOTTOM_PX = 44, 250
+_MARGIN_AHEAD_PX = 60
+_FINER = 2
+"""The road is drawn so many times larger and then scaled down, which smooths every edge."""
+_LARGEST_BAR_MPS2 = 10.0
+_LEAST_BRAKING_MPS2 = 0.5
+
+Colour = tuple[int, int, int]
+_BACKGROUND: Colour = (232, 236, 229)
+_PANEL: Colour = (255, 255, 255)
+_ASPHALT: Colour = (92, 97, 104)
+_MARKING: Colour = (214, 216, 219)
+_TEXT: Colour = (33, 37, 41)
+_FAINT_TEXT: Colour = (108, 117, 125)
+_TRACK: Colour = (233, 236, 239)
+_EGO: Colour = (247, 196, 49)
+_HEARD: Colour = (78, 161, 243)
+_UNHEARD: Colour = (176, 182, 189)
+_OUTLINE: Colour = (33, 37, 41)
+_GLASS: Colour = (40, 55, 71)
+_BRAKE_LIGHT: Colour = (235, 47, 47)
+_DIRECT: Colour = (0, 138, 117)
+_RELAYED: Colour = (214, 112, 0)
+_DEMAND: Colour = (214, 40, 57)
+_DRIVER: Colour = (73, 102, 143)
+
+
+def view_length_m(cars: FloatArray) -> float:
+    """Return how much of the road ahead of the ego a picture must show to hold every car.
+
+    Args:
+        cars: Ground truth at any number of instants, shape (..., num_cars, NUM_CAR_FIELDS).
+    """
+    offsets = cars[..., CAR_X : CAR_Y + 1] - cars[..., :1, CAR_X : CAR_Y + 1]
+    return max(SHORTEST_VIEW_M, float(np.hypot(offsets[..., 0], offsets[..., 1]).max()))
+
+
+def draw_scene(
+    scene: Scene, length_m: float, *, caption: str = "", size_px: tuple[int, int] = PICTURE_SIZE_PX
+) -> npt.NDArray[np.uint8]:
+    """Draw a scene.
+
+    Args:
+        scene: What is to be seen.
+        length_m: How much of the road ahead of the ego shall fit; see ``view_length_m``.
+        caption: A text for the upper right corner.
+        size_px: Width and height of the picture.
+
+    Returns:
+        The picture, shape (height, width, 3).
+    """
+    picture = Image.new("RGB", size_px, _PANEL)
+    width, strip = size_px[0], _ROAD_BOTTOM_PX - _ROAD_TOP_PX
+    road = Image.new("RGB", (_FINER * width, _FINER * strip), _BACKGROUND)
+    scale = _FINER * (width - EGO_AT_PX - _MARGIN_AHEAD_PX) / length_m
+    _Road(ImageDraw.Draw(road), scene, scale, middle=_FINER * strip / 2.0).draw()
+    picture.paste(road.reduce(_FINER), (0, _ROAD_TOP_PX))
+    panel = ImageDraw.Draw(picture)
+    _draw_header(panel, scene, width, caption)
+    _draw_bars(panel, scene, width)
+    return np.asarray(picture).copy()
+
+
+class _Road:
+    """The strip with road, cars and messages, drawn in the ego's frame."""
+
+    def __init__(
+        self, canvas: ImageDraw.ImageDraw, scene: Scene, scale: float, *, middle: float
+    ) -> None:
+        """Draw ``scene`` on ``canvas`` with ``scale`` pixels a metre, the ego at ``middle``."""
+        self._canvas, self._scene, self._scale = canvas, scene, scale
+        ego = scene.cars[0]
+        heading_rad = float(ego[CAR_HEADING])
+        cosine, sine = math.cos(heading_rad), math.sin(heading_rad)
+        # Forward is to the right, left is up, and rows count downwards.
+        self._turn = scale * np.array([[cosine, sine], [sine, -cosine]])
+        self._ego_xy = ego[CAR_X : CAR_Y + 1]
+        self._origin = np.array([_FINER * EGO_AT_PX, middle])
+
+    def draw(self) -> None:
+        """Draw the road, then the cars, then what reached the ego."""
+        for lane in self._scene.lanes:
+            self._draw_lane(lane.points_m, lane.width_m + 0.6, _MARKING)
+        for lane in self._scene.lanes:
+            self._draw_lane(lane.points_m, lane.width_m, _ASPHALT)
+        for rank in range(len(self._scene.cars)):
+            self._draw_car(rank)
+        for rank, num_hops in self._scene.arrivals:
+            self._draw_message(rank, _RELAYED if num_hops else _DIRECT)
+
+    def _pixels(self, points_m: FloatArray) -> list[tuple[float, float]]:
+        """Return where points of the map, shape (num_points, 2), are on the canvas."""
+        turned = (points_m - self._ego_xy) @ self._turn.T + self._origin
+        return [(float(x), float(y)) for x, y in turned]
+
+    def _draw_lane(self, points_m: FloatArray, width_m: float, colour: Colour) -> None:
+        """Draw a lane's surface."""
+        width = max(1, round(width_m * self._scale))
+        self._canvas.line(self._pixels(points_m), fill=colour, width=width, joint="curve")
+
+    def _draw_car(self, rank: int) -> None:
+        """Draw a car as a box with a windscreen, and with lights where it brakes."""
+        car, scene = self._scene.cars[rank], self._scene
+        # Far away a car would be a dot: it is drawn at least 7 pixels wide, and longer likewise.
+        larger = max(1.0, 7.0 * _FINER / (scene.widths_m[rank] * self._scale))
+        length_m, width_m = float(car[CAR_LENGTH]), larger * float(scene.widths_m[rank])
+        colour = _EGO if rank == 0 else _HEARD if scene.is_fresh[rank] else _UNHEARD
+        self._draw_box(car, (-length_m, 0.0), width_m, colour)
+        self._draw_box(car, (-0.42 * length_m, -0.24 * length_m), 0.8 * width_m, _GLASS)
+        if car[CAR_ACCELERATION] < -_LEAST_BRAKING_MPS2:
+            self._draw_box(car, (-1.12 * length_m, -0.88 * length_m), width_m, _BRAKE_LIGHT)
+
+    def _draw_box(
+        self, car: FloatArray, along_m: tuple[float, float], width_m: float, colour: Colour
+    ) -> None:
+        """Draw a rectangle across a car.
+
+        Args:
+            car: The car's row.
+            along_m: From where to where, ahead of its front bumper.
+            width_m: Width.
+            colour: What it is filled with.
+        """
+        forward = np.array([math.cos(car[CAR_HEADING]), math.sin(car[CAR_HEADING])])
+        left = np.array([-forward[1], forward[0]]) * width_m / 2.0
+        rear, front = (car[CAR_X : CAR_Y + 1] + metres * forward for metres in along_m)
+        corners = np.array([rear - left, rear + left, front + left, front - left])
+        self._canvas.polygon(self._pixels(corners), fill=colour, outline=_OUTLINE, width=1)
+
+    def _draw_message(self, rank: int, colour: Colour) -> None:
+        """Draw an arc from the middle of a car to that of the ego."""
+        cars = self._scene.cars[[rank, 0]]
+        headings_rad = cars[:, CAR_HEADING, None]
+        forward = np.hstack([np.cos(headings_rad), np.sin(headings_rad)])
+        middles = cars[:, CAR_X : CAR_Y + 1] - forward * cars[:, CAR_LENGTH, None] / 2.0
+        sender, ego = np.array(self._pixels(middles))
+        height = min(0.85 * self._origin[1], 40.0 + 0.16 * abs(sender[0] - ego[0]))
+        share = np.linspace(0.0, 1.0, 33)[:, None]
+        points = sender + share * (ego - sender)
+        points[:, 1] -= (4.0 * height * share * (1.0 - share))[:, 0]
+        self._canvas.line([(x, y) for x, y in points.tolist()], fill=colour, width=3)
+        x, y = sender
+        self._canvas.ellipse((x - 5, y - 5, x + 5, y + 5), fill=colour)
+
+
+def _draw_header(panel: ImageDraw.ImageDraw, scene: Scene, width: int, caption: str) -> None:
+    """Write time, speed and gap, and the caption on the right."""
+    gap = "-" if math.isinf(scene.gap_m) else f"{scene.gap_m:.1f} m"
+    values = (
+        ("time", f"{scene.time_s:.1f} s"),
+        ("speed", f"{scene.cars[0, CAR_SPEED]:.1f} m/s"),
+        ("gap", gap),
+    )
+    for column, (name, value) in enumerate(values):
+        left = 20 + 150 * column
+        panel.text((left, 22), name, _FAINT_TEXT, font=_font(13), anchor="lm")
+        panel.text((left + 44, 22), value, _TEXT, font=_font(18), anchor="lm")
+    panel.text((width - 20, 22), caption, _FAINT_TEXT, font=_font(13), anchor="rm")
+
+
+def _draw_bars(panel: ImageDraw.ImageDraw, scene: Scene, width: int) -> None:
+    """Draw how hard policy and driver brake, and what the colours mean."""
+    rows = (
+        ("policy demands", scene.demand_mps2, MAX_DEMAND_MPS2, _DEMAND),
+        ("driver brakes", max(0.0, -scene.driver_command_mps2), _LARGEST_BAR_MPS2, _DRIVER),
+    )
+    per_mps2 = 0.3 * width / _LARGEST_BAR_MPS2
+    for row, (name, value_mps2, largest_mps2, colour) in enumerate(rows):
+        top, left = _ROAD_BOTTOM_PX + 14 + 26 * row, 124
+        panel.text((20, top + 8), name, _TEXT, font=_font(13), anchor="lm")
+        right = left + largest_mps2 * per_mps2
+        panel.rectangle((left, top, right, top + 15), fill=_TRACK)
+        if value_mps2 > 0.0:
+            filled = left + min(value_mps2, largest_mps2) * per_mps2
+            panel.rectangle((left, top, filled, top + 15), fill=colour)
+        text = f"{value_mps2:.1f} m/s²"
+        panel.text((right + 8, top + 8), text, _TEXT, font=_font(13), anchor="lm")
+    _draw_legend(panel, width)
+
+
+def _draw_legend(panel: ImageDraw.ImageDraw, width: int) -> None:
+    """Say what the colours of cars and messages mean."""
+    entries: Sequence[tuple[str, Colour]] = (
+        ("ego", _EGO),
+        ("heard lately", _HEARD),
+        ("not heard", _UNHEARD),
+        ("message", _DIRECT),
+        ("relayed message", _RELAYED),
+        ("brakes", _BRAKE_LIGHT),
+    )
+    for index, (name, colour) in enumerate(entries):
+        left, top = width - 372 + 124 * (index % 3), _ROAD_BOTTOM_PX + 16 + 26 * (index // 3)
+        panel.rectangle((left, top, left + 12, top + 12), fill=colour)
+        panel.text((left + 18, top + 6), name, _FAINT_TEXT, font=_font(12), anchor="lm")
+
+
+@lru_cache(maxsize=8)
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return Pillow's own font, which needs no file of the system."""
+    return ImageFont.load_default(size)
