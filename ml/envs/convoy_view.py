@@ -21,6 +21,7 @@ from ml.types import (
     TRACE_DRIVER_COMMAND,
     FloatArray,
 )
+from ml.units import s_from_ms
 
 RENDER_MODES = ("human", "rgb_array")
 
@@ -39,7 +40,7 @@ class ConvoyView:
     _traffic: Traffic
     _recorder: EpisodeRecorder
     _is_running: bool
-    _view_length_m: float | None = None
+    _view_length_m: float = 0.0
     _lanes: Sequence[Lane] = ()
 
     @property
@@ -73,6 +74,11 @@ class ConvoyView:
             self.radio = LoggedRadio(self.radio.parameters)
             self._is_running = False
 
+    @property
+    def staleness_threshold_s(self) -> float:
+        """Time since reception up to which a peer is fresh [s]."""
+        return s_from_ms(self.radio.parameters.observation.staleness_threshold_ms)
+
     def road(self) -> Sequence[Lane]:
         """Return every lane of the network that is loaded."""
         return self._connection.lanes()
@@ -86,13 +92,14 @@ class ConvoyView:
             return None
         from ml.envs.top_view import draw_scene, view_length_m  # noqa: PLC0415 - pictures only
 
-        if self._view_length_m is None:
-            self._view_length_m, self._lanes = 1.2 * view_length_m(self.cars), self.road()
+        if not self._lanes:
+            self._lanes = self.road()
+        self._view_length_m = max(self._view_length_m, view_length_m(self.cars))
         return draw_scene(self._scene(), self._view_length_m)
 
     def _begin_pictures(self) -> None:
-        """Start an episode: the scale of its pictures is that of the first."""
-        self._view_length_m = None
+        """Start an episode: its pictures only ever show more of the road than those before."""
+        self._view_length_m, self._lanes = 0.0, ()
 
     def _scene(self) -> Scene:
         """Return what there is to see now."""

@@ -1,4 +1,4 @@
-"""Draws the convoy from above, the ego on the left and its direction to the right.
+"""Draws the convoy from above, the ego on the left and the frontmost car to its right.
 
 Only pictures need this module: training never loads it.
 """
@@ -31,11 +31,14 @@ PICTURE_SIZE_PX = (960, 320)
 SHORTEST_VIEW_M = 60.0
 """The picture shows at least so much of the road, so that few cars are not drawn as giants."""
 
+POST_DISTANCE_M = 20.0
+
 EGO_AT_PX = 120
 """Where the ego's front bumper is, from the left; half of the road's strip is above it."""
 
 _ROAD_TOP_PX, _ROAD_BOTTOM_PX = 44, 250
 _MARGIN_AHEAD_PX = 60
+_ROOM_ASIDE_PX = 90.0
 _FINER = 2
 """The road is drawn so many times larger and then scaled down, which smooths every edge."""
 _LARGEST_BAR_MPS2 = 10.0
@@ -45,6 +48,7 @@ Colour = tuple[int, int, int]
 _BACKGROUND: Colour = (232, 236, 229)
 _PANEL: Colour = (255, 255, 255)
 _ASPHALT: Colour = (92, 97, 104)
+_POST: Colour = (160, 166, 156)
 _MARKING: Colour = (214, 216, 219)
 _TEXT: Colour = (33, 37, 41)
 _FAINT_TEXT: Colour = (108, 117, 125)
@@ -62,13 +66,30 @@ _DRIVER: Colour = (73, 102, 143)
 
 
 def view_length_m(cars: FloatArray) -> float:
-    """Return how much of the road ahead of the ego a picture must show to hold every car.
+    """Return how much road must fit between the ego and the picture's end to hold every car.
 
     Args:
-        cars: Ground truth at any number of instants, shape (..., num_cars, NUM_CAR_FIELDS).
+        cars: Ground truth, shape (num_cars, NUM_CAR_FIELDS).
     """
-    offsets = cars[..., CAR_X : CAR_Y + 1] - cars[..., :1, CAR_X : CAR_Y + 1]
-    return max(SHORTEST_VIEW_M, float(np.hypot(offsets[..., 0], offsets[..., 1]).max()))
+    offsets_m = (cars[:, CAR_X : CAR_Y + 1] - cars[0, CAR_X : CAR_Y + 1]) @ _axes(cars).T
+    room_px = (PICTURE_SIZE_PX[0] - EGO_AT_PX - _MARGIN_AHEAD_PX) / _ROOM_ASIDE_PX
+    ahead_m, aside_m = np.abs(offsets_m).max(axis=0).tolist()
+    return float(max(SHORTEST_VIEW_M, ahead_m, room_px * aside_m))
+
+
+def _axes(cars: FloatArray) -> FloatArray:
+    """Return the map's directions that are right and up in a picture, one a row."""
+    ahead = cars[-1, CAR_X : CAR_Y + 1] - cars[0, CAR_X : CAR_Y + 1]
+    distance_m = math.hypot(*ahead)
+    if distance_m < 1.0:
+        ahead, distance_m = _forward(cars[0]), 1.0
+    right = ahead / distance_m
+    return np.array([right, [-right[1], right[0]]])
+
+
+def _forward(car: FloatArray) -> FloatArray:
+    """Return the direction in which a car points."""
+    return np.array([math.cos(car[CAR_HEADING]), math.sin(car[CAR_HEADING])])
 
 
 def draw_scene(
@@ -105,20 +126,18 @@ class _Road:
     ) -> None:
         """Draw ``scene`` on ``canvas`` with ``scale`` pixels a metre, the ego at ``middle``."""
         self._canvas, self._scene, self._scale = canvas, scene, scale
-        ego = scene.cars[0]
-        heading_rad = float(ego[CAR_HEADING])
-        cosine, sine = math.cos(heading_rad), math.sin(heading_rad)
-        # Forward is to the right, left is up, and rows count downwards.
-        self._turn = scale * np.array([[cosine, sine], [sine, -cosine]])
-        self._ego_xy = ego[CAR_X : CAR_Y + 1]
+        self._turn = scale * _axes(scene.cars) * [[1.0], [-1.0]]  # rows count downwards
+        self._ego_xy = scene.cars[0, CAR_X : CAR_Y + 1]
         self._origin = np.array([_FINER * EGO_AT_PX, middle])
 
     def draw(self) -> None:
         """Draw the road, then the cars, then what reached the ego."""
         for lane in self._scene.lanes:
+            self._draw_posts(lane.points_m, lane.width_m)
+        for lane in self._scene.lanes:
             self._draw_lane(lane.points_m, lane.width_m + 0.6, _MARKING)
         for lane in self._scene.lanes:
-            self._draw_lane(lane.points_m, lane.width_m, _ASPHALT)
+            self._draw_lane(lane.points_m, lane.width_m - 0.2, _ASPHALT)
         for rank in range(len(self._scene.cars)):
             self._draw_car(rank)
         for rank, num_hops in self._scene.arrivals:
@@ -128,6 +147,23 @@ class _Road:
         """Return where points of the map, shape (num_points, 2), are on the canvas."""
         turned = (points_m - self._ego_xy) @ self._turn.T + self._origin
         return [(float(x), float(y)) for x, y in turned]
+
+    def _draw_posts(self, points_m: FloatArray, width_m: float) -> None:
+        """Draw posts on both sides of a lane, by which one sees the road pass; none on junctions.
+
+        Args:
+            points_m: The lane's middle line, shape (num_points, 2).
+            width_m: Its width.
+        """
+        steps_m = np.diff(points_m, axis=0)
+        ends_m = np.concatenate([[0.0], np.hypot(steps_m[:, 0], steps_m[:, 1]).cumsum()])
+        places_m = np.arange(POST_DISTANCE_M, ends_m[-1], POST_DISTANCE_M)
+        middles = np.column_stack([np.interp(places_m, ends_m, points_m[:, k]) for k in (0, 1)])
+        pieces = np.searchsorted(ends_m, places_m) - 1
+        aside = np.column_stack([-steps_m[pieces, 1], steps_m[pieces, 0]])
+        aside *= (width_m / 2.0 + 1.5) / np.hypot(aside[:, :1], aside[:, 1:])
+        for x, y in self._pixels(np.concatenate([middles + aside, middles - aside])):
+            self._canvas.rectangle((x - 3, y - 3, x + 3, y + 3), fill=_POST)
 
     def _draw_lane(self, points_m: FloatArray, width_m: float, colour: Colour) -> None:
         """Draw a lane's surface."""
@@ -157,7 +193,7 @@ class _Road:
             width_m: Width.
             colour: What it is filled with.
         """
-        forward = np.array([math.cos(car[CAR_HEADING]), math.sin(car[CAR_HEADING])])
+        forward = _forward(car)
         left = np.array([-forward[1], forward[0]]) * width_m / 2.0
         rear, front = (car[CAR_X : CAR_Y + 1] + metres * forward for metres in along_m)
         corners = np.array([rear - left, rear + left, front + left, front - left])
@@ -165,16 +201,15 @@ class _Road:
 
     def _draw_message(self, rank: int, colour: Colour) -> None:
         """Draw an arc from the middle of a car to that of the ego."""
-        cars = self._scene.cars[[rank, 0]]
-        headings_rad = cars[:, CAR_HEADING, None]
-        forward = np.hstack([np.cos(headings_rad), np.sin(headings_rad)])
-        middles = cars[:, CAR_X : CAR_Y + 1] - forward * cars[:, CAR_LENGTH, None] / 2.0
-        sender, ego = np.array(self._pixels(middles))
-        height = min(0.85 * self._origin[1], 40.0 + 0.16 * abs(sender[0] - ego[0]))
+        cars = [self._scene.cars[row] for row in (rank, 0)]
+        middles = [car[CAR_X : CAR_Y + 1] - car[CAR_LENGTH] / 2.0 * _forward(car) for car in cars]
+        sender, ego = np.array(self._pixels(np.array(middles)))
+        room = 0.9 * max(0.0, float(min(sender[1], ego[1])))
+        height = min(room, 40.0 + 0.16 * float(abs(sender[0] - ego[0])))
         share = np.linspace(0.0, 1.0, 33)[:, None]
         points = sender + share * (ego - sender)
         points[:, 1] -= (4.0 * height * share * (1.0 - share))[:, 0]
-        self._canvas.line([(x, y) for x, y in points.tolist()], fill=colour, width=3)
+        self._canvas.line([(x, y) for x, y in points.tolist()], fill=colour, width=4)
         x, y = sender
         self._canvas.ellipse((x - 5, y - 5, x + 5, y + 5), fill=colour)
 
@@ -209,7 +244,7 @@ def _draw_bars(panel: ImageDraw.ImageDraw, scene: Scene, width: int) -> None:
         if value_mps2 > 0.0:
             filled = left + min(value_mps2, largest_mps2) * per_mps2
             panel.rectangle((left, top, filled, top + 15), fill=colour)
-        text = f"{value_mps2:.1f} m/s²"
+        text = f"{value_mps2:.1f} m/s^2"
         panel.text((right + 8, top + 8), text, _TEXT, font=_font(13), anchor="lm")
     _draw_legend(panel, width)
 

@@ -32,7 +32,6 @@ from ml.espnow_emulator.radio_layout import (
     STATION_SENDING_HOPS,
     STATION_SENDING_SOURCE,
     STATION_SENDING_TRANSMISSION,
-    VALUE_STALENESS,
     RadioArrays,
 )
 from ml.types import CAR_HEADING, FloatArray
@@ -68,11 +67,6 @@ class LoggedRadio(RadioEmulator):
         super().__init__(parameters)
         self.frames: list[LoggedFrame] = []
         self._by_number: dict[tuple[int, int], LoggedFrame] = {}
-
-    @property
-    def staleness_threshold_s(self) -> float:
-        """Time since reception up to which a peer is fresh [s]."""
-        return float(self._values[VALUE_STALENESS])
 
     def reset(
         self,

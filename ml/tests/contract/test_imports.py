@@ -81,6 +81,7 @@ PACKAGES = {
     "ml.scripts": {"numpy", "rich"},
     "ml.policies": {"numpy", "gymnasium", "torch", "stable_baselines3"},
     "ml.evaluation": {"numpy", "gymnasium", "scipy"},
+    "ml.evaluation.recording_file": {"jsonschema"},
     "ml.evaluation.run": {"gymnasium", "torch", "stable_baselines3"},
     "ml.training": {"numpy", "gymnasium", "rich", "torch", "stable_baselines3"},
     "ml.training.fast_update": {"numpy", "scipy", "threadpoolctl", "torch", "stable_baselines3"},

@@ -1,0 +1,102 @@
+"""Recordings as files: small, checked when they are read, written whole or not at all.
+
+A file holds the messages as columns, each value once for a frame, and fates as numbers, since they
+are most of a recording. All else is as ``record_episode`` returns it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jsonschema
+
+from ml.errors import RecordError
+from ml.evaluation.recording import Recording
+from ml.provenance import write_text_atomically
+
+FATES = ("delivered", "lost", "relayed", "stale")
+"""A file names a fate by its place here."""
+
+_COLUMNS = ("sender", "sent_s", "received_s", "fate", "hops")
+_SCHEMA_PATH = Path(__file__).with_name("recording.schema.json")
+
+
+def write_recording(path: str | Path, recording: Recording) -> None:
+    """Write a recording.
+
+    Raises:
+        RecordError: The file cannot be written.
+    """
+    rows = [{**row, "fate": FATES.index(row["fate"])} for row in recording["messages"]]
+    columns = {name: [row[name] for row in rows] for name in _COLUMNS}
+    content = {**recording, "messages": columns}
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    write_text_atomically(path, text + "\n")
+
+
+def read_recording(path: str | Path) -> Recording:
+    """Read a recording back as ``record_episode`` returned it.
+
+    Raises:
+        RecordError: The file cannot be read, or is no recording.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        content = json.loads(text, parse_constant=_refuse_constant)
+        jsonschema.validate(content, json.loads(_SCHEMA_PATH.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
+    except jsonschema.ValidationError as error:
+        place = ".".join(map(str, error.absolute_path)) or "the whole"
+        raise _no_recording(path, f"{place}: {error.message:.200}") from error
+    except (ValueError, RecursionError, OverflowError) as error:
+        raise _no_recording(path, str(error)) from error
+    problem = _inconsistency(content)
+    if problem is not None:
+        raise _no_recording(path, problem)
+    return {**content, "messages": _messages(content["messages"])}
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    """Refuse NaN and infinity, which are no JSON."""
+    raise ValueError(f"{name} is no number")
+
+
+def _no_recording(path: str | Path, reason: str) -> RecordError:
+    """Return the error for a file that holds something else."""
+    return RecordError(
+        f"{path} must be a recording that roadsense replay wrote. Got {reason}. Record it again."
+    )
+
+
+def _inconsistency(content: Mapping[str, Any]) -> str | None:
+    """Return what does not fit together in a recording that has the right form, None if all does."""
+    num_cars, num_steps = len(content["cars"]), len(content["cars"][0]["x_m"])
+    if num_steps == 0:
+        return "no steps"
+    if [car["rank"] for car in content["cars"]] != list(range(num_cars)):
+        return "cars in another order than that of their ranks"
+    if [heard["rank"] for heard in content["heard"]] != list(range(1, num_cars)):
+        return "heard with other ranks than the peers'"
+    for part in (*content["cars"], content["ego"], *content["heard"]):
+        for name, series in part.items():
+            if isinstance(series, list) and len(series) != num_steps:
+                return f"{name} of {len(series)} steps where the first car has {num_steps}"
+    if len({len(column) for column in content["messages"].values()}) != 1:
+        return "messages with columns of different lengths"
+    if any(not 1 <= sender < num_cars for sender in content["messages"]["sender"]):
+        return "a message of a car that is not there"
+    return None
+
+
+def _messages(columns: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
+    """Return the messages one by one."""
+    rows = zip(*(columns[name] for name in _COLUMNS), strict=True)
+    return [
+        {"sender": sender, "receiver": 0, "sent_s": sent_s, "received_s": received_s,
+         "fate": FATES[fate], "hops": hops}
+        for sender, sent_s, received_s, fate, hops in rows
+    ]  # fmt: skip
