@@ -63,6 +63,12 @@ VERBS = {
         "parse_compare_args",
         "Compare evaluations on the same episodes.",
     ),
+    "replay": Verb(
+        "ml.evaluation.replay",
+        "ml.evaluation.replay_arguments",
+        "parse_replay_args",
+        "Show one episode as a video, or record it.",
+    ),
     "table": Verb(
         "ml.evaluation.scripted_table",
         "ml.evaluation.arguments",

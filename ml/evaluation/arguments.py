@@ -17,7 +17,7 @@ from ml.types import MAX_ENVIRONMENTS
 
 DEFAULT_SUMO_CFG = REPOSITORY_ROOT / "ml" / "scenarios" / "base" / "scenario.sumocfg"
 BASELINES = ("null", "driver", "oracle", "eebl")
-_MAX_EPISODES = 1_000_000
+MAX_EPISODES = 1_000_000
 
 
 def parse_table_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -34,11 +34,11 @@ def parse_table_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add_debug_flag(parser)
     args = parser.parse_args(argv)
-    _settle_episodes(parser, args)
+    settle_scenario(parser, args)
     if args.dataset_dir is None and args.sumo_cfg is None:
         args.sumo_cfg = str(DEFAULT_SUMO_CFG)
     if args.output_page is not None:
-        _check_page(parser, Path(args.output_page))
+        check_output_file(parser, "--output_page", Path(args.output_page))
     return args
 
 
@@ -73,14 +73,33 @@ def parse_evaluate_args(argv: Sequence[str] | None = None) -> argparse.Namespace
     parser.add_argument("--quiet", action="store_true", help="Show no progress.")
     add_debug_flag(parser)
     args = parser.parse_args(argv)
-    _settle_episodes(parser, args)
+    settle_scenario(parser, args)
     return args
 
 
 def _add_episode_flags(
     parser: argparse.ArgumentParser, *, fewest: int, default_episodes: int
 ) -> None:
-    """Add the flags that decide which episodes are run."""
+    """Add the flags that decide which episodes are run, and where."""
+    add_scenario_flags(parser)
+    parser.add_argument(
+        "--episodes",
+        type=integer_in(fewest, MAX_EPISODES),
+        default=default_episodes,
+        metavar="N",
+        help=f"Episodes (default: {default_episodes}).",
+    )
+    parser.add_argument(
+        "--workers",
+        type=integer_in(1, MAX_ENVIRONMENTS),
+        metavar="N",
+        help="Processes, which change no result (default: one for each usable core, if 20 "
+        "episodes are left for it).",
+    )
+
+
+def add_scenario_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that decide which sequence of episodes there is."""
     parser.add_argument(
         "--dataset_dir", type=path_text, metavar="DIR", help="Dataset; without it, one scenario."
     )
@@ -108,25 +127,11 @@ def _add_episode_flags(
         "repeated (default: none).",
     )
     parser.add_argument(
-        "--episodes",
-        type=integer_in(fewest, _MAX_EPISODES),
-        default=default_episodes,
-        metavar="N",
-        help=f"Episodes (default: {default_episodes}).",
-    )
-    parser.add_argument(
         "--seed",
         type=integer_in(0, MAX_MASTER_SEED),
         default=42,
         metavar="N",
         help="Seed of the episodes (default: 42).",
-    )
-    parser.add_argument(
-        "--workers",
-        type=integer_in(1, MAX_ENVIRONMENTS),
-        metavar="N",
-        help="Processes, which change no result (default: one for each usable core, if 20 "
-        "episodes are left for it).",
     )
 
 
@@ -138,7 +143,7 @@ def radio_fault(text: str) -> RadioFault:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _settle_episodes(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+def settle_scenario(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuse two sources of scenarios and too many faults."""
     args.radio_fault = args.radio_fault or []
     if len(args.radio_fault) > LARGEST_NUM_FAULTS:
@@ -150,11 +155,11 @@ def _settle_episodes(parser: argparse.ArgumentParser, args: argparse.Namespace) 
         parser.error("Cannot specify both --dataset_dir and --sumo_cfg")
 
 
-def _check_page(parser: argparse.ArgumentParser, page: Path) -> None:
-    """Refuse a page that could not be written, before the episodes are run."""
-    if not page.resolve().parent.is_dir():
-        parser.error(f"--output_page must be in an existing folder. Got {str(page)!r}.")
-    if not os.access(page.resolve().parent, os.W_OK | os.X_OK):
-        parser.error(f"--output_page must be in a folder that can be written. Got {str(page)!r}.")
-    if page.is_dir():
-        parser.error(f"--output_page must be a file. Got the folder {str(page)!r}.")
+def check_output_file(parser: argparse.ArgumentParser, flag: str, path: Path) -> None:
+    """Refuse a file that could not be written, before the episodes are run."""
+    if not path.resolve().parent.is_dir():
+        parser.error(f"{flag} must be in an existing folder. Got {str(path)!r}.")
+    if not os.access(path.resolve().parent, os.W_OK | os.X_OK):
+        parser.error(f"{flag} must be in a folder that can be written. Got {str(path)!r}.")
+    if path.is_dir():
+        parser.error(f"{flag} must be a file. Got the folder {str(path)!r}.")

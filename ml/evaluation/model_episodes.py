@@ -11,8 +11,8 @@ from typing import Any
 import gymnasium as gym
 
 from ml.envs.vector_env import ConvoyWorkers
-from ml.evaluation.episodes import EpisodeRecord, run_episodes
-from ml.evaluation.fixed_batches import FixedBatches, OneOfABatch
+from ml.evaluation.episodes import EpisodeRecord, PredictingPolicy, run_episodes
+from ml.evaluation.fixed_batches import BatchPolicy, FixedBatches, OneOfABatch
 from ml.evaluation.worker_episodes import OnEpisode, play_alone, play_policy
 from ml.policies.fast_forward import acting_policy
 from ml.policies.lone_actor import LoneActor
@@ -36,11 +36,17 @@ def play_model(
         The records in the order of the episodes.
     """
     policy = acting_policy(model)
-    is_alone = isinstance(policy, LoneActor)
     if isinstance(source, ConvoyWorkers):
-        if is_alone:
+        if isinstance(policy, LoneActor):
             return play_alone(policy, source, num_episodes, on_episode)
         return play_policy(FixedBatches(policy), source, num_episodes, on_episode)
-    return run_episodes(
-        policy if is_alone else OneOfABatch(policy), source, num_episodes, on_episode
-    )
+    return run_episodes(lone_policy(policy), source, num_episodes, on_episode)
+
+
+def lone_policy(policy: BatchPolicy) -> PredictingPolicy:
+    """Return what acts on one observation as in an evaluation of many.
+
+    Args:
+        policy: As ``acting_policy`` returns it.
+    """
+    return policy if isinstance(policy, LoneActor) else OneOfABatch(policy)

@@ -73,23 +73,34 @@ def _no_recording(path: str | Path, reason: str) -> RecordError:
 
 
 def _inconsistency(content: Mapping[str, Any]) -> str | None:
-    """Return what does not fit together in a recording that has the right form, None if all does."""
-    num_cars, num_steps = len(content["cars"]), len(content["cars"][0]["x_m"])
-    if num_steps == 0:
-        return "no steps"
-    if [car["rank"] for car in content["cars"]] != list(range(num_cars)):
-        return "cars in another order than that of their ranks"
-    if [heard["rank"] for heard in content["heard"]] != list(range(1, num_cars)):
-        return "heard with other ranks than the peers'"
-    for part in (*content["cars"], content["ego"], *content["heard"]):
-        for name, series in part.items():
-            if isinstance(series, list) and len(series) != num_steps:
-                return f"{name} of {len(series)} steps where the first car has {num_steps}"
-    if len({len(column) for column in content["messages"].values()}) != 1:
-        return "messages with columns of different lengths"
-    if any(not 1 <= sender < num_cars for sender in content["messages"]["sender"]):
-        return "a message of a car that is not there"
-    return None
+    """Return what does not fit together in content of the right form, None if all does."""
+    cars, columns = content["cars"], content["messages"]
+    num_cars, num_steps = len(cars), len(cars[0]["x_m"])
+    parts = (*cars, content["ego"], *content["heard"])
+    lengths = {len(series) for part in parts for series in part.values() if _is_list(series)}
+    checks = (
+        (num_steps > 0, "no steps"),
+        (lengths == {num_steps}, "series of different lengths"),
+        ([car["rank"] for car in cars] == list(range(num_cars)), "cars not in their order"),
+        (
+            [heard["rank"] for heard in content["heard"]] == list(range(1, num_cars)),
+            "heard of other cars than the ego's peers",
+        ),
+        (
+            len({len(column) for column in columns.values()}) == 1,
+            "messages with columns of different lengths",
+        ),
+        (
+            all(1 <= sender < num_cars for sender in columns["sender"]),
+            "a message of a car that is not there",
+        ),
+    )
+    return next((problem for is_kept, problem in checks if not is_kept), None)
+
+
+def _is_list(value: object) -> bool:
+    """Return whether a value of a car, or of what is heard of it, is a series."""
+    return isinstance(value, list)
 
 
 def _messages(columns: Mapping[str, list[Any]]) -> list[dict[str, Any]]:

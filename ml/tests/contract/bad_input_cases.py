@@ -130,6 +130,7 @@ def least_command(verb, folder):
         "train": {"--output_dir": str(folder / "out"), **short},
         "evaluate": {"--model": "driver", "--episodes": "1"},
         "compare": dict(zip(("DIR_A", "DIR_B"), example_records(), strict=True)),
+        "replay": {"--model": "driver", "--video": str(folder / "out.gif")},
         "table": {"--episodes": "2"},
         "radio": {"PARAMS": "front_9m", "--output_dir": str(folder / "out")},
         "doctor": {"--seconds": "0"},

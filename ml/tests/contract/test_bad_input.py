@@ -93,7 +93,9 @@ def test_a_path_to_the_wrong_thing_is_used_or_refused_on_one_line(verb, flag, st
     make_places(stopped)
     before = contents(stopped)
     for value in (*PATHS, *sorted(set(TEXTS) - NEVER_VALID["path"])):
-        is_output = flag in {"--output", "--output_dir", "--output_file", "--output_page"}
+        is_output = flag in {
+            "--output", "--output_dir", "--output_file", "--output_page", "--recording", "--video"
+        }  # fmt: skip
         if is_output and value not in {"file", "full", "loop", "loop/x", "file/below", "/"}:
             continue
 
@@ -115,6 +117,8 @@ def test_a_path_to_the_wrong_thing_is_used_or_refused_on_one_line(verb, flag, st
         (["generate", "--output_dir", "out", "--base_dir", "missing\x1b"], 2),
         (["evaluate", "--model", "driver", "--sumo_cfg", "missing.sumocfg"], 1),
         (["train", "--dataset_dir", "missing"], 1),
+        (["replay", "--model", "driver", "--video", "out.mp4"], 2),
+        (["replay", "missing.json", "--video", "out.gif"], 1),
         (["table", "--emulator_params", "/dev/zero"], 1),
         (["radio", "/dev/zero", "--output_dir", "out"], 1),
         (["calibrate", "/dev/zero", "--output", "out.json"], 1),

@@ -82,6 +82,8 @@ PACKAGES = {
     "ml.policies": {"numpy", "gymnasium", "torch", "stable_baselines3"},
     "ml.evaluation": {"numpy", "gymnasium", "scipy"},
     "ml.evaluation.recording_file": {"jsonschema"},
+    "ml.evaluation.replay": {"gymnasium", "torch", "stable_baselines3"},
+    "ml.evaluation.video": {"numpy", "PIL"},
     "ml.evaluation.run": {"gymnasium", "torch", "stable_baselines3"},
     "ml.training": {"numpy", "gymnasium", "rich", "torch", "stable_baselines3"},
     "ml.training.fast_update": {"numpy", "scipy", "threadpoolctl", "torch", "stable_baselines3"},
