@@ -90,12 +90,13 @@ class ConvoyView:
         """
         if self.render_mode != "rgb_array":
             return None
-        from ml.envs.top_view import draw_scene, view_length_m  # noqa: PLC0415 - pictures only
+        from ml.envs import top_view  # noqa: PLC0415 - training never loads it
 
         if not self._lanes:
             self._lanes = self.road()
-        self._view_length_m = max(self._view_length_m, view_length_m(self.cars))
-        return draw_scene(self._scene(), self._view_length_m)
+            self._view_length_m = top_view.first_view_length_m(self.cars)
+        self._view_length_m = top_view.grown_view_length_m(self._view_length_m, self.cars)
+        return top_view.draw_scene(self._scene(), self._view_length_m)
 
     def _begin_pictures(self) -> None:
         """Start an episode: its pictures only ever show more of the road than those before."""

@@ -1,4 +1,4 @@
-"""Draws the convoy from above, the ego on the left and the frontmost car to its right.
+"""Draws the convoy from above, the ego on the left and the cars ahead to its right.
 
 Only pictures need this module: training never loads it.
 """
@@ -31,13 +31,17 @@ PICTURE_SIZE_PX = (960, 320)
 SHORTEST_VIEW_M = 60.0
 """The picture shows at least so much of the road, so that few cars are not drawn as giants."""
 
+LONGEST_VIEW_M = 500.0
+"""And at most so much: cars farther away are not in it."""
+
 POST_DISTANCE_M = 20.0
 
 EGO_AT_PX = 120
 """Where the ego's front bumper is, from the left; half of the road's strip is above it."""
 
 _ROAD_TOP_PX, _ROAD_BOTTOM_PX = 44, 250
-_MARGIN_AHEAD_PX = 60
+_NEAR_M = 150.0
+_EGO_WEIGHT_M = 10.0
 _ROOM_ASIDE_PX = 90.0
 _FINER = 2
 """The road is drawn so many times larger and then scaled down, which smooths every edge."""
@@ -65,25 +69,45 @@ _DEMAND: Colour = (214, 40, 57)
 _DRIVER: Colour = (73, 102, 143)
 
 
-def view_length_m(cars: FloatArray) -> float:
-    """Return how much road must fit between the ego and the picture's end to hold every car.
+def first_view_length_m(cars: FloatArray) -> float:
+    """Return how much road pictures show ahead of the ego: all of the convoy as it begins.
 
     Args:
+        cars: Ground truth at the begin, shape (num_cars, NUM_CAR_FIELDS).
+    """
+    farthest_m = float(_distances_m(cars).max())
+    return min(max(SHORTEST_VIEW_M, 1.1 * farthest_m), LONGEST_VIEW_M)
+
+
+def grown_view_length_m(length_m: float, cars: FloatArray) -> float:
+    """Return the length at which a bend leaves in the picture what is near enough for it.
+
+    Args:
+        length_m: The length so far.
         cars: Ground truth, shape (num_cars, NUM_CAR_FIELDS).
     """
-    offsets_m = (cars[:, CAR_X : CAR_Y + 1] - cars[0, CAR_X : CAR_Y + 1]) @ _axes(cars).T
-    room_px = (PICTURE_SIZE_PX[0] - EGO_AT_PX - _MARGIN_AHEAD_PX) / _ROOM_ASIDE_PX
-    ahead_m, aside_m = np.abs(offsets_m).max(axis=0).tolist()
-    return float(max(SHORTEST_VIEW_M, ahead_m, room_px * aside_m))
+    near = cars[_distances_m(cars) <= length_m]
+    aside_m = np.abs((near - near[0])[:, CAR_X : CAR_Y + 1] @ _axes(cars)[1]).max()
+    room_px = (PICTURE_SIZE_PX[0] - EGO_AT_PX) / _ROOM_ASIDE_PX
+    return max(length_m, min(float(room_px * aside_m), LONGEST_VIEW_M))
+
+
+def _distances_m(cars: FloatArray) -> FloatArray:
+    """Return how far each car is from the ego, shape (num_cars,)."""
+    offsets_m = cars - cars[0]
+    distances_m: FloatArray = np.hypot(offsets_m[:, CAR_X], offsets_m[:, CAR_Y])
+    return distances_m
 
 
 def _axes(cars: FloatArray) -> FloatArray:
-    """Return the map's directions that are right and up in a picture, one a row."""
-    ahead = cars[-1, CAR_X : CAR_Y + 1] - cars[0, CAR_X : CAR_Y + 1]
-    distance_m = math.hypot(*ahead)
-    if distance_m < 1.0:
-        ahead, distance_m = _forward(cars[0]), 1.0
-    right = ahead / distance_m
+    """Return the map's directions that are right and up in a picture, one a row.
+
+    Right is where the cars are, seen from the ego; those that have driven away count less.
+    """
+    weights = np.exp(-((_distances_m(cars) / _NEAR_M) ** 2))
+    offsets_m = (cars - cars[0])[:, CAR_X : CAR_Y + 1]
+    right = weights @ offsets_m + _EGO_WEIGHT_M * _forward(cars[0])
+    right /= max(math.hypot(*right), 1e-9)
     return np.array([right, [-right[1], right[0]]])
 
 
@@ -99,7 +123,7 @@ def draw_scene(
 
     Args:
         scene: What is to be seen.
-        length_m: How much of the road ahead of the ego shall fit; see ``view_length_m``.
+        length_m: How much of the road ahead of the ego shall fit.
         caption: A text for the upper right corner.
         size_px: Width and height of the picture.
 
@@ -109,13 +133,20 @@ def draw_scene(
     picture = Image.new("RGB", size_px, _PANEL)
     width, strip = size_px[0], _ROAD_BOTTOM_PX - _ROAD_TOP_PX
     road = Image.new("RGB", (_FINER * width, _FINER * strip), _BACKGROUND)
-    scale = _FINER * (width - EGO_AT_PX - _MARGIN_AHEAD_PX) / length_m
+    scale = _FINER * (width - EGO_AT_PX) / length_m
     _Road(ImageDraw.Draw(road), scene, scale, middle=_FINER * strip / 2.0).draw()
     picture.paste(road.reduce(_FINER), (0, _ROAD_TOP_PX))
     panel = ImageDraw.Draw(picture)
     _draw_header(panel, scene, width, caption)
     _draw_bars(panel, scene, width)
     return np.asarray(picture).copy()
+
+
+COLOURS = (
+    _BACKGROUND, _PANEL, _ASPHALT, _POST, _MARKING, _TEXT, _FAINT_TEXT, _TRACK, _EGO, _HEARD,
+    _UNHEARD, _GLASS, _BRAKE_LIGHT, _DIRECT, _RELAYED, _DEMAND, _DRIVER,
+)  # fmt: skip
+"""All that pictures are drawn with, apart from the shades along edges."""
 
 
 class _Road:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from ml.envs.scene import Scene
 from ml.envs.sumo_connection import Lane
-from ml.envs.top_view import draw_scene, view_length_m
+from ml.envs.top_view import COLOURS, draw_scene, first_view_length_m, grown_view_length_m
 from ml.evaluation.recording import Recording
 from ml.provenance import atomic_path
 from ml.types import (
@@ -59,7 +59,9 @@ class RecordedPictures:
         self._lanes = [
             Lane(lane["width_m"], np.array(lane["points_m"])) for lane in recording["road"]["lanes"]
         ]
-        self._length_m = max(view_length_m(instant) for instant in self._cars)
+        self._length_m = first_view_length_m(self._cars[0])
+        for instant in self._cars:
+            self._length_m = grown_view_length_m(self._length_m, instant)
         self._arrivals = self._arrivals_by_step()
 
     def _arrivals_by_step(self) -> list[list[tuple[int, int]]]:
@@ -138,4 +140,7 @@ def _palette(pictures: RecordedPictures) -> Image.Image:
     """Return a picture with the colours of all pictures, from samples over the episode."""
     steps = np.linspace(0, pictures.num_steps - 1, min(_NUM_SAMPLES, pictures.num_steps))
     samples = [np.asarray(pictures.picture(int(step))) for step in steps]
-    return Image.fromarray(np.concatenate(samples)).quantize(_NUM_COLOURS)
+    palette = Image.fromarray(np.concatenate(samples)).quantize(_NUM_COLOURS - len(COLOURS))
+    shades = palette.getpalette() or []
+    palette.putpalette([*(value for colour in COLOURS for value in colour), *shades])
+    return palette
