@@ -19,7 +19,10 @@ from ml.errors import RadioParameterError, RoadSenseError
 from ml.espnow_emulator.parameter_sections import SECTIONS
 from ml.espnow_emulator.parameters import DEFAULT_PARAMETERS_PATH, load_radio_parameters
 from ml.espnow_emulator.presets import preset_path
+from ml.evaluation.recording import record_episode
+from ml.evaluation.recording_file import write_recording
 from ml.evaluation.run import main as evaluate
+from ml.policies.baselines import make_scripted_policy
 from ml.provenance import REPOSITORY_ROOT
 from ml.scripts.gen_scenarios import main as generate
 from ml.tests.contract.bad_input_cases import (
@@ -210,6 +213,25 @@ def test_a_damaged_base_is_one_line(name, kind, verb, stopped):
     check()
 
     assert not [path for path in stopped.iterdir() if path.name.startswith(".")]
+
+
+def test_a_damaged_recording_is_one_line(make_env, base_cfg, tmp_path):
+    env = make_env(sumo_cfg=base_cfg, scenario_seed=1, max_steps=3)
+    write_recording(tmp_path / "good.json", record_episode(make_scripted_policy("eebl"), env))
+    numbers = itertools.count()
+
+    @EXAMPLES
+    @given(content=damaged(tmp_path / "good.json", damaged_json))
+    def check(content):
+        write_new(tmp_path / "damaged.json", content)
+        video = tmp_path / f"{next(numbers)}.gif"
+        expect_a_line_or_success(
+            "replay", {"RECORDING": tmp_path / "damaged.json", "--video": video}
+        )
+
+    check()
+
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
 @pytest.mark.parametrize("verb", ["evaluate", "train"])
