@@ -5,6 +5,7 @@ Only pictures need this module: training never loads it.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from functools import lru_cache
@@ -67,6 +68,11 @@ _DIRECT: Colour = (0, 138, 117)
 _RELAYED: Colour = (214, 112, 0)
 _DEMAND: Colour = (214, 40, 57)
 _DRIVER: Colour = (73, 102, 143)
+COLOURS = (
+    _BACKGROUND, _PANEL, _ASPHALT, _POST, _MARKING, _TEXT, _FAINT_TEXT, _TRACK, _EGO, _HEARD,
+    _UNHEARD, _GLASS, _BRAKE_LIGHT, _DIRECT, _RELAYED, _DEMAND, _DRIVER,
+)  # fmt: skip
+"""All that pictures are drawn with, apart from the shades along edges."""
 
 
 def first_view_length_m(cars: FloatArray) -> float:
@@ -116,37 +122,41 @@ def _forward(car: FloatArray) -> FloatArray:
     return np.array([math.cos(car[CAR_HEADING]), math.sin(car[CAR_HEADING])])
 
 
-def draw_scene(
-    scene: Scene, length_m: float, *, caption: str = "", size_px: tuple[int, int] = PICTURE_SIZE_PX
-) -> npt.NDArray[np.uint8]:
+def draw_scene(scene: Scene, length_m: float, *, caption: str = "") -> npt.NDArray[np.uint8]:
     """Draw a scene.
 
     Args:
         scene: What is to be seen.
         length_m: How much of the road ahead of the ego shall fit.
         caption: A text for the upper right corner.
-        size_px: Width and height of the picture.
 
     Returns:
-        The picture, shape (height, width, 3).
+        The picture, shape (height, width, 3), PICTURE_SIZE_PX large.
     """
-    picture = Image.new("RGB", size_px, _PANEL)
-    width, strip = size_px[0], _ROAD_BOTTOM_PX - _ROAD_TOP_PX
+    picture = Image.new("RGB", PICTURE_SIZE_PX, _PANEL)
+    width, strip = PICTURE_SIZE_PX[0], _ROAD_BOTTOM_PX - _ROAD_TOP_PX
     road = Image.new("RGB", (_FINER * width, _FINER * strip), _BACKGROUND)
     scale = _FINER * (width - EGO_AT_PX) / length_m
+    scene = _without_far_lanes(scene, 1.1 * length_m)
     _Road(ImageDraw.Draw(road), scene, scale, middle=_FINER * strip / 2.0).draw()
     picture.paste(road.reduce(_FINER), (0, _ROAD_TOP_PX))
     panel = ImageDraw.Draw(picture)
-    _draw_header(panel, scene, width, caption)
-    _draw_bars(panel, scene, width)
+    _draw_header(panel, scene, caption)
+    _draw_bars(panel, scene)
+    _draw_legend(panel)
     return np.asarray(picture).copy()
 
 
-COLOURS = (
-    _BACKGROUND, _PANEL, _ASPHALT, _POST, _MARKING, _TEXT, _FAINT_TEXT, _TRACK, _EGO, _HEARD,
-    _UNHEARD, _GLASS, _BRAKE_LIGHT, _DIRECT, _RELAYED, _DEMAND, _DRIVER,
-)  # fmt: skip
-"""All that pictures are drawn with, apart from the shades along edges."""
+def _without_far_lanes(scene: Scene, distance_m: float) -> Scene:
+    """Return a scene without the lanes that are farther from the ego than a distance."""
+    ego = scene.cars[0, CAR_X : CAR_Y + 1]
+    near = [
+        lane
+        for lane in scene.lanes
+        if (lane.points_m.min(axis=0) <= ego + distance_m).all()
+        and (lane.points_m.max(axis=0) >= ego - distance_m).all()
+    ]
+    return dataclasses.replace(scene, lanes=near)
 
 
 class _Road:
@@ -174,10 +184,10 @@ class _Road:
         for rank, num_hops in self._scene.arrivals:
             self._draw_message(rank, _RELAYED if num_hops else _DIRECT)
 
-    def _pixels(self, points_m: FloatArray) -> list[tuple[float, float]]:
-        """Return where points of the map, shape (num_points, 2), are on the canvas."""
-        turned = (points_m - self._ego_xy) @ self._turn.T + self._origin
-        return [(float(x), float(y)) for x, y in turned]
+    def _pixels(self, points_m: FloatArray) -> FloatArray:
+        """Return where points of the map are on the canvas; both have the shape (num_points, 2)."""
+        pixels: FloatArray = (points_m - self._ego_xy) @ self._turn.T + self._origin
+        return pixels
 
     def _draw_posts(self, points_m: FloatArray, width_m: float) -> None:
         """Draw posts on both sides of a lane, by which one sees the road pass; none on junctions.
@@ -193,13 +203,14 @@ class _Road:
         pieces = np.searchsorted(ends_m, places_m) - 1
         aside = np.column_stack([-steps_m[pieces, 1], steps_m[pieces, 0]])
         aside *= (width_m / 2.0 + 1.5) / np.hypot(aside[:, :1], aside[:, 1:])
-        for x, y in self._pixels(np.concatenate([middles + aside, middles - aside])):
+        pixels = self._pixels(np.concatenate([middles + aside, middles - aside]))
+        for x, y in pixels[(np.abs(pixels) <= _FINER * PICTURE_SIZE_PX[0]).all(axis=1)].tolist():
             self._canvas.rectangle((x - 3, y - 3, x + 3, y + 3), fill=_POST)
 
     def _draw_lane(self, points_m: FloatArray, width_m: float, colour: Colour) -> None:
         """Draw a lane's surface."""
         width = max(1, round(width_m * self._scale))
-        self._canvas.line(self._pixels(points_m), fill=colour, width=width, joint="curve")
+        self._canvas.line(_pairs(self._pixels(points_m)), fill=colour, width=width, joint="curve")
 
     def _draw_car(self, rank: int) -> None:
         """Draw a car as a box with a windscreen, and with lights where it brakes."""
@@ -228,24 +239,29 @@ class _Road:
         left = np.array([-forward[1], forward[0]]) * width_m / 2.0
         rear, front = (car[CAR_X : CAR_Y + 1] + metres * forward for metres in along_m)
         corners = np.array([rear - left, rear + left, front + left, front - left])
-        self._canvas.polygon(self._pixels(corners), fill=colour, outline=_OUTLINE, width=1)
+        self._canvas.polygon(_pairs(self._pixels(corners)), fill=colour, outline=_OUTLINE, width=1)
 
     def _draw_message(self, rank: int, colour: Colour) -> None:
         """Draw an arc from the middle of a car to that of the ego."""
         cars = [self._scene.cars[row] for row in (rank, 0)]
         middles = [car[CAR_X : CAR_Y + 1] - car[CAR_LENGTH] / 2.0 * _forward(car) for car in cars]
-        sender, ego = np.array(self._pixels(np.array(middles)))
+        sender, ego = self._pixels(np.array(middles))
         room = 0.9 * max(0.0, float(min(sender[1], ego[1])))
         height = min(room, 40.0 + 0.16 * float(abs(sender[0] - ego[0])))
         share = np.linspace(0.0, 1.0, 33)[:, None]
         points = sender + share * (ego - sender)
         points[:, 1] -= (4.0 * height * share * (1.0 - share))[:, 0]
-        self._canvas.line([(x, y) for x, y in points.tolist()], fill=colour, width=4)
+        self._canvas.line(_pairs(points), fill=colour, width=4)
         x, y = sender
         self._canvas.ellipse((x - 5, y - 5, x + 5, y + 5), fill=colour)
 
 
-def _draw_header(panel: ImageDraw.ImageDraw, scene: Scene, width: int, caption: str) -> None:
+def _pairs(points: FloatArray) -> list[tuple[float, float]]:
+    """Return points, shape (num_points, 2), as Pillow takes them."""
+    return [(x, y) for x, y in points.tolist()]
+
+
+def _draw_header(panel: ImageDraw.ImageDraw, scene: Scene, caption: str) -> None:
     """Write time, speed and gap, and the caption on the right."""
     gap = "-" if math.isinf(scene.gap_m) else f"{scene.gap_m:.1f} m"
     values = (
@@ -257,16 +273,16 @@ def _draw_header(panel: ImageDraw.ImageDraw, scene: Scene, width: int, caption: 
         left = 20 + 150 * column
         panel.text((left, 22), name, _FAINT_TEXT, font=_font(13), anchor="lm")
         panel.text((left + 44, 22), value, _TEXT, font=_font(18), anchor="lm")
-    panel.text((width - 20, 22), caption, _FAINT_TEXT, font=_font(13), anchor="rm")
+    panel.text((PICTURE_SIZE_PX[0] - 20, 22), caption, _FAINT_TEXT, font=_font(13), anchor="rm")
 
 
-def _draw_bars(panel: ImageDraw.ImageDraw, scene: Scene, width: int) -> None:
-    """Draw how hard policy and driver brake, and what the colours mean."""
+def _draw_bars(panel: ImageDraw.ImageDraw, scene: Scene) -> None:
+    """Draw how hard policy and driver brake."""
     rows = (
         ("policy demands", scene.demand_mps2, MAX_DEMAND_MPS2, _DEMAND),
         ("driver brakes", max(0.0, -scene.driver_command_mps2), _LARGEST_BAR_MPS2, _DRIVER),
     )
-    per_mps2 = 0.3 * width / _LARGEST_BAR_MPS2
+    per_mps2 = 29.0
     for row, (name, value_mps2, largest_mps2, colour) in enumerate(rows):
         top, left = _ROAD_BOTTOM_PX + 14 + 26 * row, 124
         panel.text((20, top + 8), name, _TEXT, font=_font(13), anchor="lm")
@@ -277,10 +293,9 @@ def _draw_bars(panel: ImageDraw.ImageDraw, scene: Scene, width: int) -> None:
             panel.rectangle((left, top, filled, top + 15), fill=colour)
         text = f"{value_mps2:.1f} m/s^2"
         panel.text((right + 8, top + 8), text, _TEXT, font=_font(13), anchor="lm")
-    _draw_legend(panel, width)
 
 
-def _draw_legend(panel: ImageDraw.ImageDraw, width: int) -> None:
+def _draw_legend(panel: ImageDraw.ImageDraw) -> None:
     """Say what the colours of cars and messages mean."""
     entries: Sequence[tuple[str, Colour]] = (
         ("ego", _EGO),
@@ -291,7 +306,10 @@ def _draw_legend(panel: ImageDraw.ImageDraw, width: int) -> None:
         ("brakes", _BRAKE_LIGHT),
     )
     for index, (name, colour) in enumerate(entries):
-        left, top = width - 372 + 124 * (index % 3), _ROAD_BOTTOM_PX + 16 + 26 * (index // 3)
+        left, top = (
+            PICTURE_SIZE_PX[0] - 372 + 124 * (index % 3),
+            _ROAD_BOTTOM_PX + 16 + 26 * (index // 3),
+        )
         panel.rectangle((left, top, left + 12, top + 12), fill=colour)
         panel.text((left + 18, top + 6), name, _FAINT_TEXT, font=_font(12), anchor="lm")
 

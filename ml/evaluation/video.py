@@ -56,8 +56,9 @@ class RecordedPictures:
             for column, name in _COLUMNS.items():
                 self._cars[:, rank, column] = car[name]
         self._widths_m: FloatArray = np.array([car["width_m"] for car in cars])
+        lanes = recording["road"]["lanes"]
         self._lanes = [
-            Lane(lane["width_m"], np.array(lane["points_m"])) for lane in recording["road"]["lanes"]
+            Lane(lane["width_m"], np.array(lane["points_m"], dtype=np.float64)) for lane in lanes
         ]
         self._length_m = first_view_length_m(self._cars[0])
         for instant in self._cars:

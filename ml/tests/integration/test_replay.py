@@ -84,6 +84,19 @@ def test_a_recording_gives_the_same_video_as_the_episode(short_episodes, base_cf
     assert read_recording(tmp_path / "r.json")["policy"] == "eebl"
 
 
+def test_a_recording_with_whole_numbers_is_shown(short_episodes, base_cfg, tmp_path):
+    path = tmp_path / "r.json"
+    replay(["--model", "eebl", "--sumo_cfg", str(base_cfg), "--recording", str(path)])
+    content = json.loads(path.read_text())
+    content["road"]["lanes"] = [{"width_m": 3, "points_m": [[0, 0], [700, 0], [700, 0]]}]
+    content["cars"][1]["width_m"] = 2
+    path.write_text(json.dumps(content))
+
+    replay([str(path), "--video", str(tmp_path / "v.gif"), "--quiet"])
+
+    assert len(pictures_of(tmp_path / "v.gif")[0]) == NUM_STEPS
+
+
 def test_an_episode_is_the_one_that_evaluate_runs(dataset_dir, tmp_path, capsys):
     folder = tmp_path / "run"
     train(["--dataset_dir", str(dataset_dir), "--output_dir", str(folder), "--total_timesteps",
