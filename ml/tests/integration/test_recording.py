@@ -99,6 +99,21 @@ def test_without_options_the_next_episode_of_the_environment_is_recorded(dataset
     assert indices == [0, 1]
 
 
+def test_frames_are_kept_from_the_next_reset_on(make_base_env):
+    env = make_base_env()
+    env.reset()
+    env.step(EEBL.predict(env.observation_space.sample())[0])
+    assert env.frames == ()
+
+    env.keep_frames()
+    with pytest.raises(ConfigError, match="step must follow reset"):
+        env.step(np.zeros(1))
+    env.reset()
+
+    # four peers at 10 Hz for the 2 s of warm-up
+    assert [sum(frame.sender == rank for frame in env.frames) for rank in range(1, 5)] == [20] * 4
+
+
 def test_another_environment_is_refused():
     with pytest.raises(ConfigError, match="env must be a ConvoyEnv"):
         record_episode(EEBL, CountingEnv())
@@ -135,6 +150,19 @@ def test_relays_bring_what_the_range_does_not_allow(make_base_env, relay_file):
     assert counts_by_sender(recording, "relayed")[2] > 10
     hops = {m["hops"] for m in recording["messages"] if m["fate"] == "relayed"}
     assert hops == {1, 2}
+
+
+def test_a_frame_that_comes_later_than_the_staleness_threshold_is_stale(make_base_env, tmp_path):
+    content = json.loads(DEFAULT_PARAMETERS_PATH.read_text())
+    content["latency"] |= {"base_ms": 600.0, "distance_factor": 0.0, "jitter_std_ms": 0.0}
+    (tmp_path / "late.json").write_text(json.dumps(content))  # the threshold is 500 ms
+    recording = record_episode(EEBL, make_base_env(emulator_params_path=tmp_path / "late.json"))
+
+    came = [message for message in recording["messages"] if message["received_s"] is not None]
+    assert len(came) > 200
+    assert {message["fate"] for message in came} == {"stale"}
+    delays_s = [message["received_s"] - message["sent_s"] for message in came]
+    assert delays_s == pytest.approx([0.6] * len(came), abs=1.1e-3)
 
 
 def test_a_black_out_loses_every_frame_and_ages_what_is_held(make_base_env):
