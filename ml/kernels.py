@@ -8,6 +8,7 @@ gives a fresh one.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 from collections.abc import Callable
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
-from numba.core import cgutils
+from numba.core import cgutils, event
+from numba.core.types import unliteral
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
@@ -41,13 +43,55 @@ def cache_folder() -> Path:
     return Path(base) / "roadsense" / "kernels" / _kernel_sources_hash()
 
 
+class _NoCollection(event.Listener):
+    """Keep the collector of cyclic garbage, which finds next to nothing, from a compilation."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._was_on = False
+
+    def on_start(self, event: event.Event) -> None:
+        """Switch the collector off at the outermost compilation."""
+        if self._depth == 0:
+            self._was_on = gc.isenabled()
+            gc.disable()
+        self._depth += 1
+
+    def on_end(self, event: event.Event) -> None:
+        """Switch it on again."""
+        self._depth -= 1
+        if self._depth == 0 and self._was_on:
+            gc.enable()
+
+
+event.register("numba:compile", _NoCollection())
+
 if "NUMBA_CACHE_DIR" not in os.environ:
     numba.config.CACHE_DIR = str(cache_folder())  # type: ignore[attr-defined]  # set at import
 
 
+def _compiled(function: _Function, **options: bool | str) -> _Function:
+    """Return numba's dispatcher of ``function``, which compiles it once for each kind of arguments.
+
+    numba compiles a function anew for each constant that a kernel hands on, which took a fifth of
+    all compilations; here a constant is a number like any other.
+    """
+    dispatcher = numba.njit(no_cfunc_wrapper=True, **options)(function)
+    template_for = dispatcher.get_call_template
+
+    def template_for_numbers(arguments: Any, names: Any) -> Any:  # noqa: ANN401 - numba's own form
+        return template_for(
+            tuple(unliteral(kind) for kind in arguments),
+            {name: unliteral(kind) for name, kind in names.items()},
+        )
+
+    dispatcher.get_call_template = template_for_numbers
+    return cast(_Function, dispatcher)
+
+
 def kernel(function: _Function) -> _Function:
     """Compile ``function`` on its first call and keep the machine code on disk."""
-    return cast(_Function, numba.njit(cache=True)(function))
+    return _compiled(function, cache=True)
 
 
 def array_kernel(function: _Function) -> _Function:
@@ -56,12 +100,12 @@ def array_kernel(function: _Function) -> _Function:
     A division by zero gives infinity, since a check in each turn would keep a loop from becoming
     vector instructions. The interpreter is let go while it runs.
     """
-    return cast(_Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    return _compiled(function, cache=True, nogil=True, error_model="numpy")
 
 
 def inlined_kernel(function: _Function) -> _Function:
     """Compile ``function`` into the kernels that call it: for those that hand many arrays on."""
-    return cast(_Function, numba.njit(cache=True, forceinline=True)(function))
+    return _compiled(function, forceinline=True, no_cpython_wrapper=True)
 
 
 def _borrowed(typing_context: Any, array: Any) -> Any:  # noqa: ANN401 - numba's own form
