@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 from numba.core import cgutils, event
 from numba.core.types import unliteral
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
+from numpy.typing import NDArray
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Array = TypeVar("_Array")
@@ -106,6 +108,16 @@ def array_kernel(function: _Function) -> _Function:
 def inlined_kernel(function: _Function) -> _Function:
     """Compile ``function`` into the kernels that call it: for those that hand many arrays on."""
     return _compiled(function, forceinline=True, no_cpython_wrapper=True)
+
+
+@kernel
+def copy_items(source: NDArray[np.float64], target: NDArray[np.float64]) -> None:
+    """Fill a row with the first items of another, inside a kernel.
+
+    An assignment to a slice does the same, and compiles the words for unequal lengths: seconds.
+    """
+    for item in range(len(target)):
+        target[item] = source[item]
 
 
 def _borrowed(typing_context: Any, array: Any) -> Any:  # noqa: ANN401 - numba's own form

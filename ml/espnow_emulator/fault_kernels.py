@@ -38,12 +38,13 @@ from ml.espnow_emulator.radio_layout import (
     SEQUENCE_MODULUS,
     RadioArrays,
 )
-from ml.kernels import inlined_kernel, kernel
+from ml.kernels import copy_items, inlined_kernel, kernel
 from ml.types import (
     SENSED_ACCELERATION,
     SENSED_HEADING,
     SENSED_SPEED,
     SENSED_X,
+    SENSED_Y,
     FloatArray,
     IntArray,
 )
@@ -68,14 +69,16 @@ def spoil_position(faults: FloatArray, car: int, time_s: float, sensed: FloatArr
             continue
         if fault[FAULT_KIND] == FAULT_GPS_JUMP:
             sensed[SENSED_X] += fault[FAULT_VALUE]
-            sensed[SENSED_X + 1] += fault[FAULT_VALUE + 1]
+            sensed[SENSED_Y] += fault[FAULT_VALUE + 1]
         elif fault[FAULT_KIND] == FAULT_FROZEN_GPS:
             if fault[FAULT_STATE] == 0.0:
-                fault[FAULT_FROZEN : FAULT_FROZEN + 2] = sensed[SENSED_X : SENSED_X + 2]
+                fault[FAULT_FROZEN] = sensed[SENSED_X]
+                fault[FAULT_FROZEN + 1] = sensed[SENSED_Y]
                 fault[FAULT_FROZEN + 2] = sensed[SENSED_SPEED]
                 fault[FAULT_FROZEN + 3] = sensed[SENSED_HEADING]
                 fault[FAULT_STATE] = 1.0
-            sensed[SENSED_X : SENSED_X + 2] = fault[FAULT_FROZEN : FAULT_FROZEN + 2]
+            sensed[SENSED_X] = fault[FAULT_FROZEN]
+            sensed[SENSED_Y] = fault[FAULT_FROZEN + 1]
             sensed[SENSED_SPEED] = fault[FAULT_FROZEN + 2]
             sensed[SENSED_HEADING] = fault[FAULT_FROZEN + 3]
 
@@ -199,7 +202,7 @@ def forge_frame(
 
     ``attack`` counts the rows of ``faults`` that are attacks on the car.
     """
-    forged[:] = frame
+    copy_items(frame, forged)
     forged[FRAME_SEQUENCE] = (frame[FRAME_SEQUENCE] + 1.0) % SEQUENCE_MODULUS
     forged[FRAME_CLOCK] = frame[FRAME_CLOCK] + _FORGED_CLOCK_LEAD_S
     count = -1

@@ -118,7 +118,7 @@ from ml.espnow_emulator.sensor_kernels import (
     start_sensors,
     take_fix,
 )
-from ml.kernels import borrowed, inlined_kernel, kernel
+from ml.kernels import borrowed, copy_items, inlined_kernel, kernel
 from ml.types import CAR_X, CAR_Y, FloatArray, IntArray, UnsignedArray
 
 _ALIGNED_PHASE_S = 0.05
@@ -627,7 +627,8 @@ def advance_radio(
                 begin_transmission(radio, sender, time_s)
         else:
             _end_transmission(radio, sender, time_s, fraction)
-    previous_cars[:] = cars
+    for car in range(cars.shape[0]):
+        copy_items(cars[car], previous_cars[car])
     known_age_s, _ = read_sensors(radio, 0, now_s, 0.0, ego_sensed)
     quantise(values, ego_sensed)
     if known_age_s > 0.0:

@@ -38,7 +38,7 @@ from ml.espnow_emulator.radio_layout import (
     VALUE_MAX_RELAY_HOPS,
     VALUE_STALENESS,
 )
-from ml.kernels import kernel
+from ml.kernels import copy_items, kernel
 from ml.types import (
     HEARD_HOP_COUNT,
     HEARD_IS_FRESH,
@@ -130,7 +130,7 @@ def passes_gate(link: FloatArray, frame: FloatArray, time_s: float, gate_m: floa
     if is_alone or not is_plausible(suspect, frame, silence_s, gate_m):
         link[LINK_NUM_SUSPECTS] = 0.0
     link[LINK_NUM_SUSPECTS] += 1.0
-    suspect[:] = frame
+    copy_items(frame, suspect)
     if link[LINK_NUM_SUSPECTS] < SUSPECTS_BELIEVED:
         return False
     link[LINK_NUM_SUSPECTS] = 0.0
@@ -165,7 +165,7 @@ def receive_frame(
             gap = ahead - 1.0
     item = LINK_HISTORY + 2 * (int(link[LINK_NUM_ACCEPTED]) % FRAMES_KEPT)
     link[item], link[item + 1] = time_s, frame[SENSED_ACCELERATION]
-    link[:NUM_FRAME_FIELDS] = frame
+    copy_items(frame, link[:NUM_FRAME_FIELDS])
     link[LINK_RECEIVED_AT] = time_s
     link[LINK_SEQUENCE_GAP] = gap
     link[LINK_NUM_ACCEPTED] += 1
@@ -223,7 +223,7 @@ def write_heard(
             age_s[sender] = NEVER_HEARD_S
             continue
         since_s = now_s - link[LINK_RECEIVED_AT]
-        heard[sender, :NUM_SENSED_FIELDS] = link[:NUM_SENSED_FIELDS]
+        copy_items(link, heard[sender, :NUM_SENSED_FIELDS])
         heard[sender, HEARD_LOWEST_ACCELERATION] = lowest_acceleration_mps2(link, now_s)
         heard[sender, HEARD_TIME_SINCE_RECEPTION] = min(since_s, NEVER_HEARD_S)
         heard[sender, HEARD_STATE_AGE] = link[FRAME_STATE_AGE]
