@@ -8,23 +8,27 @@ gives a fresh one.
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import numba
 import numpy as np
-from numba.core import cgutils, event
-from numba.core.types import unliteral
+from numba.core import cgutils
+from numba.core.registry import CPUDispatcher
+from numba.core.types import unliteral as _unliteral
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 from numpy.typing import NDArray
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Array = TypeVar("_Array")
+_number: Callable[[Any], Any] = _unliteral  # the kind of a constant as that of a number
 
 
 def _kernel_sources_hash() -> str:
@@ -45,55 +49,84 @@ def cache_folder() -> Path:
     return Path(base) / "roadsense" / "kernels" / _kernel_sources_hash()
 
 
-class _NoCollection(event.Listener):
-    """Keep the collector of cyclic garbage, which finds next to nothing, from a compilation."""
-
-    def __init__(self) -> None:
-        self._depth = 0
-        self._was_on = False
-
-    def on_start(self, event: event.Event) -> None:
-        """Switch the collector off at the outermost compilation."""
-        if self._depth == 0:
-            self._was_on = gc.isenabled()
-            gc.disable()
-        self._depth += 1
-
-    def on_end(self, event: event.Event) -> None:
-        """Switch it on again."""
-        self._depth -= 1
-        if self._depth == 0 and self._was_on:
-            gc.enable()
-
-
-event.register("numba:compile", _NoCollection())
-
 if "NUMBA_CACHE_DIR" not in os.environ:
     numba.config.CACHE_DIR = str(cache_folder())  # type: ignore[attr-defined]  # set at import
 
 
-def _compiled(function: _Function, **options: bool | str) -> _Function:
-    """Return numba's dispatcher of ``function``, which compiles it once for each kind of arguments.
+class _Kernel(CPUDispatcher):
+    """numba's dispatcher, made to compile as little as possible."""
 
-    numba compiles a function anew for each constant that a kernel hands on, which took a fifth of
-    all compilations; here a constant is a number like any other.
-    """
-    dispatcher = numba.njit(no_cfunc_wrapper=True, **options)(function)
-    template_for = dispatcher.get_call_template
+    _is_compiling: ClassVar[bool] = False
+    _cache: Any
+    py_func: Any
 
-    def template_for_numbers(arguments: Any, names: Any) -> Any:  # noqa: ANN401 - numba's own form
-        return template_for(
-            tuple(unliteral(kind) for kind in arguments),
-            {name: unliteral(kind) for name, kind in names.items()},
+    def get_call_template(self, args: Any, kws: Any) -> Any:  # noqa: ANN401 - numba's own form
+        """Give a calling kernel the code for numbers, where numba has one for each constant."""
+        numbers = {name: _number(kind) for name, kind in kws.items()}
+        return super().get_call_template(tuple(_number(kind) for kind in args), numbers)
+
+    def compile(self, sig: Any) -> Any:  # noqa: ANN401 - numba's own form
+        """Compile what is not on the disk: one process, while others wait for what it finds."""
+        if _Kernel._is_compiling:  # for the kernel that calls this one
+            return super().compile(sig)
+        _Kernel._is_compiling = True
+        try:
+            with _collecting_nothing(), _alone(self._cache.cache_path, self.py_func.__qualname__):
+                return super().compile(sig)
+        finally:
+            _Kernel._is_compiling = False
+
+
+class _InlinedKernel(_Kernel):
+    """A dispatcher whose function has no entry from Python."""
+
+    def __call__(self, *_args: Any, **_names: Any) -> None:  # noqa: ANN401 - whatever came
+        """Refuse: numba would jump to address 0."""
+        raise TypeError(
+            f"{self.py_func.__qualname__} must be called by a kernel. Got a call from Python. "
+            "Mark it @kernel."
         )
 
-    dispatcher.get_call_template = template_for_numbers
+
+@contextmanager
+def _collecting_nothing() -> Iterator[None]:
+    """Switch the collector of cyclic garbage off: it takes a tenth of a compilation."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@contextmanager
+def _alone(folder: str | None, name: str) -> Iterator[None]:
+    """Let one process at a time go on with a kernel that is kept in a folder.
+
+    The lock ends with the process that holds it. Where files cannot be locked, all go on.
+    """
+    if folder is None:
+        yield
+        return
+    with Path(folder, f"{name}.lock").open("w") as lock:
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _dispatcher(kind: type[_Kernel], function: _Function, **options: bool | str) -> _Function:
+    """Return the dispatcher of a function, without an entry from C; kept on disk if callable."""
+    options = {"nopython": True, "no_cfunc_wrapper": True, **options}
+    dispatcher = kind(function, targetoptions=options)
+    if kind is _Kernel:
+        dispatcher.enable_caching()
     return cast(_Function, dispatcher)
 
 
 def kernel(function: _Function) -> _Function:
     """Compile ``function`` on its first call and keep the machine code on disk."""
-    return _compiled(function, cache=True)
+    return _dispatcher(_Kernel, function)
 
 
 def array_kernel(function: _Function) -> _Function:
@@ -102,12 +135,12 @@ def array_kernel(function: _Function) -> _Function:
     A division by zero gives infinity, since a check in each turn would keep a loop from becoming
     vector instructions. The interpreter is let go while it runs.
     """
-    return _compiled(function, cache=True, nogil=True, error_model="numpy")
+    return _dispatcher(_Kernel, function, nogil=True, error_model="numpy")
 
 
 def inlined_kernel(function: _Function) -> _Function:
     """Compile ``function`` into the kernels that call it: for those that hand many arrays on."""
-    return _compiled(function, forceinline=True, no_cpython_wrapper=True)
+    return _dispatcher(_InlinedKernel, function, forceinline=True, no_cpython_wrapper=True)
 
 
 @kernel

@@ -65,7 +65,7 @@ PACKAGES = {
     "ml.seeding": {"numpy"},
     "ml.progress": {"rich"},
     "ml.records": {"numpy"},
-    "ml.kernels": {"numba"},
+    "ml.kernels": {"numba", "numpy"},
     "ml.types": {"numpy"},
     "ml.metrics": {"numpy"},
     "ml.espnow_emulator": {"numpy"},
