@@ -129,6 +129,13 @@ def kernel(function: _Function) -> _Function:
     return _dispatcher(_Kernel, function)
 
 
+def is_kept(function: Callable[..., Any]) -> bool:
+    """Return whether a kernel's machine code is on the disk, for any kind of arguments."""
+    dispatcher = cast(_Kernel, function)
+    name = dispatcher.py_func.__name__
+    return any(Path(dispatcher._cache.cache_path).glob(f"*.{name}-*.nbi"))
+
+
 def array_kernel(function: _Function) -> _Function:
     """Compile ``function`` for loops over long arrays, on which the processor's vector unit works.
 

@@ -46,6 +46,7 @@ from ml.training.callbacks import (
     divergence_told,
     save_model_atomically,
 )
+from ml.training.compile_learner import learner_compiled_beside
 from ml.training.development import DevelopmentCallback, DevelopmentEpisodes, training_report
 from ml.training.final_evaluation import baseline_workers, play_evaluation
 from ml.training.learners import choose_learner, scale_rewards
@@ -89,6 +90,7 @@ def train(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     check_removable(args.output_dir, inputs.files.values())
     settings = recipe.learner_settings(args)
     with ExitStack() as stack:
+        stack.enter_context(learner_compiled_beside(recipe.learner(args)))
         vector = stack.enter_context(closing(open_environments(args)))
         judge = _open_development(args)
         if judge is not None:

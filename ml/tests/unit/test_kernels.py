@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numba.core.registry import CPUDispatcher
 
-from ml.kernels import copy_items, inlined_kernel, kernel
+from ml.kernels import copy_items, inlined_kernel, is_kept, kernel
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +69,16 @@ def test_row_is_filled_with_the_first_items_of_another():
     assert target.tolist() == [1.0, 2.0]
 
 
+def test_kernel_is_kept_once_it_is_compiled():
+    @kernel
+    def double(number):
+        return 2 * number
+
+    was_kept = is_kept(double)
+    double(3)
+    assert (was_kept, is_kept(double)) == (False, True)
+
+
 class _Probe:
     """Stands in for numba's compilation, and notes what holds meanwhile."""
 
@@ -77,7 +87,7 @@ class _Probe:
         self.could_lock: list[bool] = []
         self.was_collecting: list[bool] = []
 
-    def __call__(self, dispatcher: CPUDispatcher, signature: object) -> None:
+    def __call__(self, signature: object) -> None:
         self.was_collecting.append(gc.isenabled())
         (path,) = self._folder.glob("*/*.lock")
         with path.open("w") as lock:
@@ -93,7 +103,7 @@ class _Probe:
 def probe(tmp_path, monkeypatch):
     """Replace numba's compilation by a probe."""
     stand_in = _Probe(tmp_path)
-    monkeypatch.setattr(CPUDispatcher, "compile", lambda *arguments: stand_in(*arguments))
+    monkeypatch.setattr(CPUDispatcher, "compile", stand_in)
     return stand_in
 
 
