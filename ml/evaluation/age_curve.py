@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ml.evaluation.episodes import EpisodeRecord
+from ml.evaluation.kinematic_reference import collision_probability
 from ml.evaluation.trend_tests import cochran_armitage
 from ml.evaluation.verdict import (
     SIGNIFICANCE,
@@ -24,27 +25,13 @@ AGE_EDGES_S = (0.0, 0.1, 0.2, 0.4, 0.7, 1.2)
 """Lower ends of the bins; the last one has no upper end, and those never heard have their own. The
 first is one sending period, in which an older state only means that the next message is nearer."""
 
-COMMAND_DELAY_S = 0.1
-"""From the message that shows the braking to the command: one control step."""
-
-KINEMATIC_DELAYS_S = (0.0, 0.16, 0.36, 0.66, 0.75, 1.16)
-KINEMATIC_COLLISION_RATES = (0.0, 0.003, 0.0305, 0.123, 0.158, 0.3495)
-"""Braking kinematics without a radio, 40,000 draws, +-0.5 points: speed U(8, 30) m/s, headway
-U(0.4, 2.0) s, the car ahead stops with U(3, 9.8) m/s^2 built up at 20 m/s^3, the ego brakes with
-8 m/s^2 through its actuator that long after the onset."""
-
-_ROUNDING_S = 1e-9
+COMMAND_DELAY_S = 0.05
+"""From the message that shows the braking to the command: half a control period, its mean."""
 
 
-def kinematic_collision_rate(age_s: float) -> float | None:
-    """Return the collision rate if the braking shows in a message of this age.
-
-    Linear between the delays that were computed; None beyond the longest.
-    """
-    delay_s = age_s + COMMAND_DELAY_S
-    if not 0.0 <= delay_s <= KINEMATIC_DELAYS_S[-1] + _ROUNDING_S:
-        return None
-    return float(np.interp(delay_s, KINEMATIC_DELAYS_S, KINEMATIC_COLLISION_RATES))
+def kinematic_collision_rate(age_s: float) -> float:
+    """Return the collision rate if the braking shows in a message of this age."""
+    return collision_probability(age_s + COMMAND_DELAY_S)
 
 
 def age_curve(
