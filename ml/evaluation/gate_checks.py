@@ -27,6 +27,9 @@ from ml.evaluation.verdict import (
 RADIO_OFF_PRESET = "radio_off"
 """Name of the radio preset under which nothing is ever received."""
 
+HAZARD_FAMILIES = ("H", "D", "N", "M")
+"""Where a car ahead brakes and nothing else is wrong; calm traffic would only dilute a rate."""
+
 FLOOR_FAMILIES = ("D", "N", "H")
 FLOOR_REFERENCES = ("aeb", "r157")
 SAVED_OVER = {"driver": ("H", "M"), "eebl": ("H", "M"), "aeb": ("M",)}
@@ -197,14 +200,14 @@ def radio_off_check(rows_by_policy: RowsByPolicy, policy: str, limits: GateLimit
     """
     rows, others = matched(
         *(
-            [row for row in rows_by_policy.get(name, ()) if row["radio_preset"] == RADIO_OFF_PRESET]
+            rows_of(rows_by_policy, name, RADIO_OFF_PRESET, HAZARD_FAMILIES)
             for name in (policy, "driver")
         )
     )
     comparison = compare_collisions(rows, others, "the driver")
     limit, pairs = limits.max_radio_off_excess, comparison["pairs"]
     if pairs == 0:
-        text = "no episode with the radio off was run by both the policy and the driver alone"
+        text = "no hazard with the radio off was run by both the policy and the driver alone"
         return Check("radio off", RADIO_OFF_PRESET, "open", text, comparison)
     alone = comparison["policy_only"], comparison["baseline_only"]
     least, most = paired_difference_interval(*alone, pairs, 2.0 * limits.confidence - 1.0)

@@ -278,7 +278,10 @@ def test_radio_off_names_the_cases_in_which_only_the_policy_crashed():
     assert gate["case_ids"] == [f"H-{i:04d}" for i in range(2, 12)]
 
 
-def test_rows_with_the_radio_on_do_not_enter():
-    rows_by_policy = {"net": rows("H", 300, 0), "driver": rows("H", 300, 0)}
+def test_rows_with_the_radio_on_or_without_a_hazard_do_not_enter():
+    calm = calm_rows(300, 0, radio_preset="radio_off")
+    rows_by_policy = {name: [*rows("H", 300, 0), *calm] for name in ("net", "driver")}
+    gate = gate_of("radio off", rows_by_policy)
 
-    assert gate_of("radio off", rows_by_policy)["status"] == "open"
+    assert gate["status"] == "open"
+    assert gate["checks"][0]["pairs"] == 0
