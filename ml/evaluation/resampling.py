@@ -16,7 +16,7 @@ from scipy.special import ndtr, ndtri
 from ml.errors import ConfigError
 from ml.evaluation.statistics import Interval
 from ml.seeding import indexed_generator
-from ml.types import FloatArray
+from ml.types import FloatArray, IntArray
 
 BOOTSTRAP_SEED = 20261125
 NUM_RESAMPLES = 4000
@@ -135,8 +135,16 @@ def _resampled(columns: FloatArray, seed: int) -> FloatArray:
     for start in range(0, NUM_RESAMPLES, rows_at_once):
         num_rows = min(rows_at_once, NUM_RESAMPLES - start)
         places = generator.integers(num_pairs, size=(num_rows, num_pairs))
-        parts.append(_difference(np.stack([column[places].sum(axis=1) for column in columns])))
+        parts.append(_difference(np.stack([_drawn_sums(column, places) for column in columns])))
     return np.concatenate(parts)
+
+
+def _drawn_sums(column: FloatArray, places: IntArray) -> FloatArray:
+    """Return the sum of each resample; a mean's exposures, all 1, need not be gathered."""
+    if np.ptp(column) == 0.0:
+        return np.full(places.shape[0], column[0] * column.size)
+    sums: FloatArray = column[places].sum(axis=1)
+    return sums
 
 
 def bca_interval(
