@@ -99,9 +99,6 @@ class LoggedRadio(RadioEmulator):
             now_s: Its end [s].
         """
         first = radio.cars.copy()
-        motion = self._arrays.cars - first
-        turn_rad = motion[:, CAR_HEADING]
-        motion[:, CAR_HEADING] = np.arctan2(np.sin(turn_rad), np.cos(turn_rad))
         heard, age_s = np.zeros_like(self.heard), np.zeros_like(self.true_age_s)
         sensed = np.zeros_like(self.ego_sensed)
         while radio.queue_codes[0] > 0 and radio.queue_times[1] <= now_s:
@@ -110,7 +107,7 @@ class LoggedRadio(RadioEmulator):
             num_sent = radio.senders[:, SENDER_NUM_SENT].copy()
             num_heard = _num_heard(radio)
             fraction = (event_s - previous_s) / (now_s - previous_s) if now_s > previous_s else 1.0
-            radio.cars[:] = first + fraction * motion
+            radio.cars[:] = cars_between(first, self._arrays.cars, fraction)
             radio.previous_cars[:] = radio.cars
             advance_radio(event_s, event_s, heard, age_s, sensed, *radio)
             for sender in np.flatnonzero(radio.senders[:, SENDER_NUM_SENT] > num_sent).tolist():
@@ -139,6 +136,21 @@ class LoggedRadio(RadioEmulator):
                 frame.received_s, frame.num_hops = event_s, arrival.num_hops
             elif arrival.num_hops == 0:
                 frame.num_hops = 0
+
+
+def cars_between(first: FloatArray, last: FloatArray, fraction: float) -> FloatArray:
+    """Return the cars between two instants as the radio sees them.
+
+    Args:
+        first: Ground truth at the first, (num_cars, NUM_CAR_FIELDS).
+        last: That at the last.
+        fraction: 0 is the first, 1 the last.
+    """
+    motion = last - first
+    turn_rad = motion[:, CAR_HEADING]
+    motion[:, CAR_HEADING] = np.arctan2(np.sin(turn_rad), np.cos(turn_rad))  # the shorter arc
+    between: FloatArray = first + fraction * motion
+    return between
 
 
 class _Copy(NamedTuple):

@@ -64,6 +64,23 @@ def test_a_picture_shows_the_ego_where_it_always_is_and_changes_with_the_step(ba
     assert not np.array_equal(pictures[1], pictures[2])
 
 
+def test_a_picture_does_not_depend_on_the_episode_before(dataset_dir, make_env):
+    def make():
+        return make_env(
+            dataset_dir=dataset_dir, scenario_seed=4, scenario_mode="eval", render_mode="rgb_array"
+        )
+
+    env = make()
+    for index in range(3):  # convoys of several lengths, on several roads
+        env.reset(options={"episode_index": index})
+        last = env.render()
+    env.close()
+    alone = make()
+    alone.reset(options={"episode_index": 2})
+
+    assert np.array_equal(alone.render(), last)
+
+
 def test_pictures_change_no_record(dataset_dir, make_env):
     policy = make_scripted_policy("eebl")
     plain = make_env(dataset_dir=dataset_dir, scenario_seed=4, scenario_mode="eval", max_steps=80)

@@ -176,5 +176,8 @@ def test_a_bend_asks_for_a_longer_view_and_a_car_that_drives_away_does_not():
     bend = convoy(50.0, 100.0)
     bend[1, CAR_Y] = 30.0
 
+    away = convoy(50.0, 400.0)
+    away[2, CAR_Y] = 100.0
+
     assert grown_view_length_m(110.0, bend) > 110.0
-    assert grown_view_length_m(110.0, convoy(50.0, 400.0)) == 110.0
+    assert grown_view_length_m(110.0, away) == 110.0
