@@ -60,17 +60,17 @@ def test_names_and_seeds_are_unique_and_options_are_known(name):
     [
         (
             "smoke",
-            "65a01d37940bdec5015edbbcd11c756143da6b9e862cf24b549a88d6f9569a23",
+            "67dc10d05d00ab333a3c28e1d9794f4e677c85f8433b47f2137f2e03913b271a",
             "ca492f1456d862625eb7acbdb43b4cc62b69b7d85de177abac7a980e99ddbe80",
         ),
         (
             "screening",
-            "5b7dd75f4540c09da95ae206d6cd5dc270aecc4a51e73b24c1f54bf40c865098",
+            "7ea89d2520e5ac659e7ea9e0a8d92b963e3511a53760eadbcb1831fb909ec89a",
             "ea9695b8be800793ec9908c743f047f029ad2487f2446c3dfa6e0904e09a3aa0",
         ),
         (
             "release",
-            "f4cc0c902c526cb75ba34d80789f90252a05e4f32ffdee835a66c220644c5af3",
+            "fb30b71f280d74da5b04be8f085620a77430527fd318baac38b345efa47e912f",
             "6f09b2b31e3cc14129ecbea0037c674ff42746626cb2fe1a20f9251ecb755107",
         ),
     ],

@@ -47,10 +47,10 @@ def test_gates_and_presets_are_those_of_the_evaluation_plan(name):
 @pytest.mark.parametrize(
     ("family", "variant", "presets"),
     [
-        ("H", None, ("nominal", "roof")),
+        ("H", None, ("nominal", "roof", "radio_off")),
         ("R", "clean", ("nominal", "roof", "aligned_phases", "channel_load_70")),
         ("R", "blackout", ("nominal", "roof")),
-        ("M", None, ("nominal", "roof", "in_car_long_range", "in_car_relays")),
+        ("M", None, ("nominal", "roof", "in_car_long_range", "in_car_relays", "radio_off")),
         ("C", "stale_relay", ("nominal", "roof", "in_car_relays")),
     ],
 )
