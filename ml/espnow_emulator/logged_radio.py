@@ -55,7 +55,7 @@ class LoggedFrame:
 
 
 class LoggedRadio(RadioEmulator):
-    """A ``RadioEmulator`` with a log of frames; about ten times as slow.
+    """A ``RadioEmulator`` with a log of frames, far slower: for pictures and recordings only.
 
     What attackers send in a car's name is left out, as it is of the counts of delivered frames.
 
