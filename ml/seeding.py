@@ -27,6 +27,7 @@ class EpisodeStreams:
         driver: Generator of the ego driver's and the actuator's parameters.
         peers: Generator of the peer drivers' parameters.
         slots: Generator of the slots in which peers appear to the policy.
+        bystander: Generator of a car with a board that is not of the convoy.
         sumo_seed: SUMO's own seed, in [0, 2**31 - 2].
         radio_key: Key of every counter-based random number of the radio and the sensors.
     """
@@ -35,6 +36,7 @@ class EpisodeStreams:
     driver: np.random.Generator
     peers: np.random.Generator
     slots: np.random.Generator
+    bystander: np.random.Generator
     sumo_seed: int
     radio_key: int
 
@@ -68,12 +70,13 @@ def episode_streams(
     """
     path = (SPLITS.index(split), environment_index, episode_index)
     root = np.random.SeedSequence(master_seed, spawn_key=path)
-    hazard, driver, peers, slots, sumo, radio = root.spawn(6)
+    hazard, driver, peers, slots, sumo, radio, bystander = root.spawn(7)
     return EpisodeStreams(
         hazard=np.random.default_rng(hazard),
         driver=np.random.default_rng(driver),
         peers=np.random.default_rng(peers),
         slots=np.random.default_rng(slots),
+        bystander=np.random.default_rng(bystander),
         sumo_seed=int(sumo.generate_state(1, np.uint32)[0]) % _SUMO_SEED_LIMIT,
         radio_key=int(radio.generate_state(1, np.uint64)[0]),
     )

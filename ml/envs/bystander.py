@@ -32,6 +32,13 @@ _RANGES = {
 }
 
 
+_BEHIND_M = (-80.0, -6.0)
+_BESIDE_M = (-10.0, 80.0)
+_LEFT_M = (3.0, 4.0)
+_DECELERATION_MPS2 = (3.0, 9.8)
+_EARLIEST_ONSET_S = 2.0
+
+
 @dataclass(frozen=True)
 class BystanderPlan:
     """What a bystander does: keeps its place beside the ego, then brakes to a standstill.
@@ -65,6 +72,37 @@ def checked_bystander(request: object) -> BystanderPlan | None:
             hint = nearest_name_hint(str(name), names)
             raise ConfigError(f"bystander option {name!r} is unknown. {hint}")
     return BystanderPlan(**{name: _checked_number(name, request) for name in names})
+
+
+def draw_bystander(
+    generator: np.random.Generator, share: float, episode_s: float
+) -> BystanderPlan | None:
+    """Draw whether a bystander is behind the ego or in a lane beside it, and how it brakes.
+
+    The same numbers are drawn whatever the outcome.
+
+    Args:
+        generator: The episode's stream of bystanders.
+        share: Probability of one, in [0, 1].
+        episode_s: Length of the episode; the bystander brakes somewhere in it.
+    """
+    is_there = generator.uniform() < share
+    is_behind = generator.uniform() < 0.5
+    ahead_m = float(generator.uniform(*(_BEHIND_M if is_behind else _BESIDE_M)))
+    left_m = float(generator.uniform(*_LEFT_M)) * (1.0 if generator.uniform() < 0.5 else -1.0)
+    onset_s = float(generator.uniform(_EARLIEST_ONSET_S, max(episode_s, _EARLIEST_ONSET_S)))
+    deceleration_mps2 = float(generator.uniform(*_DECELERATION_MPS2))
+    if not is_there:
+        return None
+    return BystanderPlan(ahead_m, 0.0 if is_behind else left_m, onset_s, deceleration_mps2)
+
+
+def checked_share(share: object) -> float:
+    """Return the probability of a bystander if it is one, else raise ConfigError."""
+    is_number = isinstance(share, (int, float, np.number)) and not isinstance(share, bool)
+    if not is_number or not 0.0 <= share <= 1.0:  # type: ignore[operator]  # a number by then
+        raise ConfigError(f"bystander_share must be a number in [0, 1]. Got {share!r}.")
+    return float(share)  # type: ignore[arg-type]  # as above
 
 
 def _checked_number(name: str, request: Mapping[str, Any]) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.envs.action import action_space, demand_from_action
-from ml.envs.bystander import Bystander, checked_bystander
+from ml.envs.bystander import Bystander, checked_bystander, checked_share, draw_bystander
 from ml.envs.conditions import (
     EGO_DRIVERS,
     PEER_DRIVERS,
@@ -125,6 +125,7 @@ class ConvoyEnv(ConvoyView, gym.Env[Observation, npt.NDArray[np.float32]]):
         hazard_injection: bool = True,
         ego_driver: str = "human",
         peer_driver: str = "sumo",
+        bystander_share: float = 0.0,
         environment_index: int = 0,
         render_mode: str | None = None,
         gui: bool = False,
@@ -145,6 +146,7 @@ class ConvoyEnv(ConvoyView, gym.Env[Observation, npt.NDArray[np.float32]]):
             hazard_injection: Whether cars ahead may brake; without it every episode is calm.
             ego_driver: ``human``, ``careful`` (of R157), ``none`` (it never brakes) or ``sumo``.
             peer_driver: ``sumo`` (no reaction delay) or ``delayed``.
+            bystander_share: Probability that a car with a board, not of the convoy, brakes nearby.
             environment_index: Index among parallel environments; part of every episode's seed.
             render_mode: ``human`` opens SUMO's window, like ``gui``; ``rgb_array`` lets ``render``
                 return the convoy from above as a picture.
@@ -167,6 +169,7 @@ class ConvoyEnv(ConvoyView, gym.Env[Observation, npt.NDArray[np.float32]]):
         self._hazard_injection = hazard_injection
         self._ego_driver = checked_choice("ego_driver", ego_driver, EGO_DRIVERS)
         self._peer_driver = checked_choice("peer_driver", peer_driver, PEER_DRIVERS)
+        self._bystander_share = checked_share(bystander_share)
         self._environment_index = environment_index
         self._scenarios = open_scenario_source(
             sumo_cfg, dataset_dir, seed=self.master_seed, mode=scenario_mode,
@@ -324,7 +327,11 @@ class ConvoyEnv(ConvoyView, gym.Env[Observation, npt.NDArray[np.float32]]):
         traffic.begin(self._conditions, streams.peers)
         hazard = self._draw_hazard(streams.hazard, options)
         faults = checked_faults(options.get("radio_faults", self._radio_faults))
-        self._bystander.reset(checked_bystander(options.get("bystander")))
+        episode_s = self.max_steps * CONTROL_PERIOD_S
+        drawn = draw_bystander(streams.bystander, self._bystander_share, episode_s)
+        self._bystander.reset(
+            checked_bystander(options["bystander"]) if "bystander" in options else drawn
+        )
         self._time_s = -WARM_UP_STEPS * CONTROL_PERIOD_S
         self.radio.reset(
             radio_key=streams.radio_key, time_s=self._time_s,

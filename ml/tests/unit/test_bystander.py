@@ -7,7 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from ml.envs.bystander import Bystander, BystanderPlan, checked_bystander
+from ml.envs.bystander import (
+    Bystander,
+    BystanderPlan,
+    checked_bystander,
+    checked_share,
+    draw_bystander,
+)
 from ml.errors import ConfigError
 from ml.types import (
     CAR_ACCELERATION,
@@ -89,3 +95,38 @@ def test_what_is_asked_for_is_checked(request_, message):
 def test_no_bystander_is_asked_for_by_none():
     assert checked_bystander(None) is None
     assert checked_bystander(REQUEST) == BystanderPlan(20.0, 3.0, 1.0, 8.0)
+
+
+def drawn(share, count=2000):
+    generator = np.random.default_rng(1)
+    return [draw_bystander(generator, share, 25.0) for _ in range(count)]
+
+
+def test_bystanders_are_as_frequent_as_asked_for():
+    # The standard deviation of a share of 0.2 in 2,000 is 0.009.
+    assert np.mean([plan is not None for plan in drawn(0.2)]) == pytest.approx(0.2, abs=0.036)
+    assert all(plan is None for plan in drawn(0.0))
+
+
+def test_a_drawn_bystander_is_behind_the_ego_or_in_a_lane_beside_it():
+    plans = drawn(1.0)
+    behind = [plan for plan in plans if plan.left_m == 0.0]
+    beside = [plan for plan in plans if plan.left_m != 0.0]
+
+    assert all(-80.0 <= plan.ahead_m <= -6.0 for plan in behind)
+    assert all(3.0 <= abs(plan.left_m) <= 4.0 and plan.ahead_m >= -10.0 for plan in beside)
+    assert len(behind) == pytest.approx(1000, abs=90)  # four standard deviations of 22
+    assert sum(plan.left_m > 0.0 for plan in beside) == pytest.approx(500, abs=90)
+
+
+def test_the_share_leaves_the_draws_as_they_are():
+    wanted = [plan for plan in drawn(0.5, 20) if plan is not None]
+
+    assert set(wanted) <= set(drawn(1.0, 20))
+    assert 0 < len(wanted) < 20
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, math.nan, "0.5", True, None])
+def test_a_share_that_is_no_probability_is_refused(share):
+    with pytest.raises(ConfigError, match=r"bystander_share must be a number in \[0, 1\]"):
+        checked_share(share)
