@@ -20,6 +20,7 @@ from ml.espnow_emulator.report_rows import (
     Row,
 )
 from ml.espnow_emulator.report_table import difference, shown_interval, table_html, value_text
+from ml.html_page import page_html
 
 _FIRST_KEYS = ("link", "purpose", "direction", "source", "fit")
 _MOST_NAMED = 3
@@ -29,48 +30,20 @@ _USES = {
     "training": "may be trained on",
 }
 _STYLE = """
-:root { color-scheme: light dark; --surface: #ffffff; --panel: #f5f6f8; --ink: #1b1f24;
-  --muted: #5b6470; --grid: #e2e5e9; --emulator: #0b62a8; --closed-form: #c2410c;
-  --measured: #0f766e; --alarm: #b42318; }
-@media (prefers-color-scheme: dark) { :root { --surface: #14171b; --panel: #1d2126;
-  --ink: #e6e8eb; --muted: #9aa4af; --grid: #2c323a; --emulator: #6cb6ff;
-  --closed-form: #ffa657; --measured: #5eead4; --alarm: #ff8a80; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.2rem 1rem 3rem; max-width: 68rem; background: var(--surface);
-  color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
-h1 { margin: 0; font-size: 1.5rem; overflow-wrap: anywhere; }
-h2 { margin: 0 0 .3rem; font-size: 1.05rem; }
-p { margin: .3rem 0 .8rem; }
-.kind { color: var(--muted); }
-.verdict { padding: .6rem .9rem; background: var(--panel);
-  border-left: .3rem solid var(--measured); }
-.verdict.differs { border-color: var(--alarm); }
+:root { --emulator: #0b62a8; --closed-form: #c2410c; --measured: #0f766e; }
+@media (prefers-color-scheme: dark) { :root { --emulator: #6cb6ff; --closed-form: #ffa657;
+  --measured: #5eead4; } }
+.verdict { border-color: var(--measured); }
 .facts, .figures { display: grid; gap: 1rem; margin: 1rem 0;
   grid-template-columns: repeat(auto-fit, minmax(min(9.5rem, 45%), 1fr)); }
 .figures { gap: 1.6rem 2rem;
   grid-template-columns: repeat(auto-fit, minmax(min(27rem, 100%), 1fr)); }
 .fact { padding: .5rem .8rem; background: var(--panel); border-radius: .4rem; }
 .fact b { display: block; font-size: 1.45rem; line-height: 1.3; }
-.fact span, figcaption, dt, .notes { color: var(--muted); font-size: .88rem; }
-figure { margin: 0; min-width: 0; break-inside: avoid; }
-figure svg { display: block; width: 100%; height: auto; }
-.empty { padding: 3rem 1rem; text-align: center; background: var(--panel); }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 1rem 0; }
-dd { margin: 0; overflow-wrap: anywhere; }
-@media (max-width: 34rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .5rem; } }
-.wide { overflow-x: auto; }
-.wide:focus-visible { outline: 2px solid var(--emulator); }
-table { border-collapse: collapse; width: 100%; font-size: .88rem;
-  font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid var(--grid);
-  white-space: nowrap; font-weight: inherit; }
-thead th { font-weight: 600; vertical-align: bottom; }
-th:first-child, td:last-child, th:last-child { text-align: left; }
-th:first-child { white-space: normal; min-width: 9.5rem; padding-left: 0; }
+.fact span { color: var(--muted); font-size: .88rem; }
+th:first-child { min-width: 9.5rem; }
 tr.differs > * { color: var(--alarm); font-weight: 600; }
 tr.group th { padding-top: .9rem; color: var(--muted); font-weight: 600; }
-pre { overflow-x: auto; padding: .8rem; background: var(--panel); font-size: .8rem; }
-summary { cursor: pointer; }
 """
 
 
@@ -173,13 +146,7 @@ def page_text(
         "<h2>Where the parameters come from</h2>",
         _origin(metadata, source),
     ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Radio report: {escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body>\n</html>\n"
-    )
+    return page_html(f"Radio report: {title}", "\n".join(body), style=_STYLE)
 
 
 def _kind(parameters: RadioParameters, metadata: LinkMetadata) -> str:
