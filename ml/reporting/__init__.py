@@ -1,0 +1,1 @@
+"""Pages of saved evaluations: made from their records alone."""
