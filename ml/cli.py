@@ -75,6 +75,12 @@ VERBS = {
         "parse_table_args",
         "Print what the scripted policies earn and crash.",
     ),
+    "report": Verb(
+        "ml.reporting.report",
+        "ml.reporting.report",
+        "parse_args",
+        "Write the page of a saved evaluation, with replays.",
+    ),
     "radio": Verb(
         "ml.espnow_emulator.report",
         "ml.espnow_emulator.report",

@@ -10,7 +10,16 @@ import numpy as np
 
 from ml.evaluation.kinematic_reference import collision_probability
 from ml.evaluation.verdict import collision_rate, is_counted
-from ml.reporting.drawing import Drawing, Scale, legend, percent_ticks
+from ml.reporting.drawing import (
+    BOTTOM,
+    LEFT,
+    RIGHT,
+    TOP,
+    Drawing,
+    Scale,
+    legend,
+    percent_ticks,
+)
 from ml.reporting.evaluation_folder import EvaluationFolder, Json, Row
 from ml.reporting.markup import (
     figure,
@@ -152,7 +161,7 @@ def _age_drawing(folder: EvaluationFolder, bins: dict[str, list[AgeBin]]) -> str
         *(c.rate["interval_95"][1] for b in bins.values() for c in b if _is_drawn(c)),
     )
     ticks = percent_ticks(min(highest, 1.0))
-    x, y = Scale(0.0, _OLDEST_S, 52.0, 428.0), Scale(0.0, ticks[-1][0], 272.0, 12.0)
+    x, y = Scale(0.0, _OLDEST_S, LEFT, _SIZE[0] - RIGHT), _share_scale(ticks)
     drawing.x_axis(x, [(v, f"{v:g}") for v in (0.0, 0.4, 0.8, 1.2, 1.6)], "age at the onset [s]")
     drawing.y_axis(y, ticks, "collisions")
     if driver["collision_rate"] is not None:
@@ -170,10 +179,16 @@ def _age_drawing(folder: EvaluationFolder, bins: dict[str, list[AgeBin]]) -> str
             place = x(cell.mean_s) + shift
             kind = _kind(folder, policy)
             drawing.interval((place, y(low)), (place, y(high)), kind)
-            tip = f"{policy}, mean age {cell.mean_s:.3f} s: {cell.rate['collisions']} of {cell.rate['episodes']}"  # noqa: E501
+            counts = f"{cell.rate['collisions']} of {cell.rate['episodes']}"
+            tip = f"{policy}, mean age {cell.mean_s:.3f} s: {counts}"
             shape = "circle" if policy in folder.judged else "square"
             drawing.mark(shape, (place, y(cell.rate["collision_rate"])), kind, tip)
     return drawing.svg()
+
+
+def _share_scale(ticks: Sequence[tuple[float, str]]) -> Scale:
+    """Return the upright scale of shares that ends with the last tick."""
+    return Scale(0.0, ticks[-1][0], _SIZE[1] - BOTTOM, TOP)
 
 
 def _is_drawn(cell: AgeBin) -> bool:
@@ -215,9 +230,7 @@ def _is_measured(point: Json, preset: str) -> bool:
     )
 
 
-def _operating_figure(
-    folder: EvaluationFolder, preset: str, curves: dict[str, list[Json]]
-) -> str:
+def _operating_figure(folder: EvaluationFolder, preset: str, curves: dict[str, list[Json]]) -> str:
     """Return the figure of one radio preset."""
     lines = [
         [
@@ -251,9 +264,7 @@ def _operating_figure(
     )
 
 
-def _operating_drawing(
-    folder: EvaluationFolder, preset: str, curves: dict[str, list[Json]]
-) -> str:
+def _operating_drawing(folder: EvaluationFolder, preset: str, curves: dict[str, list[Json]]) -> str:
     """Return the drawing of one radio preset."""
     number = folder.gate_presets.index(preset)
     words = "; ".join(
@@ -266,8 +277,8 @@ def _operating_drawing(
                       f"Operating curve, radio preset {preset}", words)  # fmt: skip
     highest = max(p["all"]["interval_95"][1] for points in curves.values() for p in points)
     ticks = percent_ticks(min(max(highest, 0.01), 1.0))
-    x = Scale(_LEAST_RATE, _MOST_RATE, 52.0, 428.0, is_log=True)
-    y = Scale(0.0, ticks[-1][0], 272.0, 12.0)
+    x = Scale(_LEAST_RATE, _MOST_RATE, LEFT, _SIZE[0] - RIGHT, is_log=True)
+    y = _share_scale(ticks)
     drawing.x_axis(x, _RATE_TICKS, "false alarms per hour")
     drawing.y_axis(y, ticks, "collisions in H and M")
     for rate in _GATE_RATES:

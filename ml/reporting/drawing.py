@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from html import escape
 
 Place = tuple[float, float]
-_TICK = 5.0
+LEFT, RIGHT, TOP, BOTTOM = 64.0, 22.0, 12.0, 40.0
+"""Room around what the axes enclose."""
+
+_TICK_GAP = 7.0
 _LABEL_GAP = 17.0
 
 
@@ -104,7 +107,7 @@ class Drawing:
 
     def x_axis(self, scale: Scale, ticks: Sequence[tuple[float, str]], label: str) -> None:
         """Add the axis below, with the grid's upright lines."""
-        bottom, top = self.size[1] - 40.0, 12.0
+        bottom, top = self.size[1] - BOTTOM, TOP
         for value, text in ticks:
             x = scale(value)
             self.line([(x, top), (x, bottom)], "grid")
@@ -114,11 +117,10 @@ class Drawing:
 
     def y_axis(self, scale: Scale, ticks: Sequence[tuple[float, str]], label: str) -> None:
         """Add the axis on the left, with the grid's level lines."""
-        left, right = 52.0, self.size[0] - 12.0
         for value, text in ticks:
             y = scale(value)
-            self.line([(left, y), (right, y)], "grid")
-            self.text((left - _TICK - 2.0, y + 4.0), text, "tick end")
+            self.line([(LEFT, y), (self.size[0] - RIGHT, y)], "grid")
+            self.text((LEFT - _TICK_GAP, y + 4.0), text, "tick end")
         self.text((14.0, 0.5 * (scale.start + scale.end)), label, "label middle", turn=-90.0)
 
     def svg(self) -> str:
@@ -164,6 +166,7 @@ def percent_ticks(high: float) -> list[tuple[float, str]]:
     >>> percent_ticks(0.11)[-1]
     (0.12, '12 %')
     """
-    step = next(s for s in (0.002, 0.005, 0.01, 0.02, 0.04, 0.1, 0.2, 0.25) if high <= 4.0 * s or s == 0.25)
+    steps = (0.002, 0.005, 0.01, 0.02, 0.04, 0.1, 0.2)
+    step = next((step for step in steps if high <= 4.0 * step), 0.25)
     count = min(max(1, math.ceil(high / step - 1e-9)), round(1.0 / step))
     return [(round(step * index, 6), f"{100.0 * step * index:g} %") for index in range(count + 1)]

@@ -29,6 +29,7 @@ _LINES = (
     ("line", "series-driver", "driver"),
     ("line", "series-oracle", "oracle"),
     ("line", "series-lead", "car ahead"),
+    ("line", "series-other", "other cars' state"),
     ("line", "series-onset", "onset"),
 )
 _KEYS = (
@@ -103,14 +104,14 @@ def _row(number: int, record: Mapping[str, Any], recording: Json) -> list[str]:
         f'aria-label="{label}">{number + 1} ▸</button>',
         *map(escape, texts),
         '<b class="hit">✕ contact</b>' if has_collided else "○ no contact",
-        *(number_text(record.get(key)).replace("none", "–") for key in numbers),
+        *(number_text(record.get(key)) for key in numbers),
     ]
 
 
 def _player() -> str:
     """Return the player without an episode in it."""
     speeds = "".join(
-        f'<option value="{speed}"{" selected" if speed == "1" else ""}>{speed}×</option>'
+        f'<option value="{speed}"{" selected" if speed == "1" else ""}>{speed}&times;</option>'
         for speed in _SPEEDS
     )
     buttons = "".join(
@@ -123,7 +124,7 @@ def _player() -> str:
         )
     )
     zoom = (
-        '<button type="button" data-do="out" aria-label="Zoom out">−</button>'
+        '<button type="button" data-do="out" aria-label="Zoom out">&minus;</button>'
         '<button type="button" data-do="in" aria-label="Zoom in">+</button>'
     )
     return (

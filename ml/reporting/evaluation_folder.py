@@ -82,9 +82,7 @@ class EvaluationFolder:
 
     def plain_policies(self) -> tuple[str, ...]:
         """Return the policies of the tables: all but variants with another threshold."""
-        return tuple(
-            name for name in self.rows_by_policy if name in self.judged or "@" not in name
-        )
+        return tuple(name for name in self.rows_by_policy if name in self.judged or "@" not in name)
 
     def rows(self, policy: str, radio_preset: str, family: str) -> list[Row]:
         """Return a policy's rows in one family under one radio preset."""

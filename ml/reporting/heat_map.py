@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from ml.evaluation.kinematic_reference import minimum_headway_s, regulation_minimum_headway_s
 from ml.evaluation.verdict import collision_rate, has_collided, is_counted
-from ml.reporting.drawing import Drawing, Place, Scale, legend
+from ml.reporting.drawing import BOTTOM, LEFT, RIGHT, TOP, Drawing, Place, Scale, legend
 from ml.reporting.evaluation_folder import EvaluationFolder, Json, Row
-from ml.reporting.markup import figure, figures, interval_text, paragraph, section, share_text, table
+from ml.reporting.markup import (
+    figure,
+    figures,
+    interval_text,
+    paragraph,
+    section,
+    share_text,
+    table,
+)
 from ml.types import FloatArray
 
 _SIZE = (360.0, 312.0)
@@ -44,13 +53,14 @@ def heat_map_section(folder: EvaluationFolder) -> str:
         return section("heat-map", title, paragraph("No episode of family H, rank 1."))
     keys = legend([
         ("line", "limit-r157", "UN R157 driver, kinematic limit"),
-        ("line", "limit-aeb", "AEB without radio, 50 % of its episodes"),
+        ("line", "limit-aeb", "AEB without radio, where half of its episodes collide"),
         ("line", "limit-oracle", "oracle, kinematic limit"),
     ])  # fmt: skip
     note = (
-        "Below a kinematic limit, half of the speeds from 8 to 30 m/s end in contact by closed "
-        "forms of the braking alone. The AEB's limit is the headway at which its own episodes pass "
-        "50 % collisions; there is none where they never do."
+        "Left of a kinematic limit, more than half of the speeds from 8 to 30 m/s end in contact "
+        "by the braking alone. The AEB's limit comes from its own episodes: in each band of "
+        "deceleration the headway that best parts its collisions from the rest; a band without "
+        "collisions has none. Headways below 0.4 s are in no episode."
     )
     return section("heat-map", title, keys, figures(drawings, "maps"), paragraph(note, "notes"))
 
@@ -126,9 +136,7 @@ def _map_figure(folder: EvaluationFolder, policy: str, preset: str) -> str:
     )
 
 
-def _map_drawing(
-    folder: EvaluationFolder, policy: str, preset: str, cells: Sequence[Bin]
-) -> str:
+def _map_drawing(folder: EvaluationFolder, policy: str, preset: str, cells: Sequence[Bin]) -> str:
     """Return the drawing of one map."""
     name = f"map-{folder.radio_presets.index(preset)}-{list(folder.rows_by_policy).index(policy)}"
     worst = max(cells, key=lambda cell: cell.rate["collision_rate"] or 0.0)
@@ -140,22 +148,24 @@ def _map_drawing(
         f"{worst.headway_s[1]:.2f} s and {worst.deceleration_mps2[0]:.1f} to "
         f"{worst.deceleration_mps2[1]:.1f} m/s²: {share_text(worst.rate['collision_rate'])}.",
     )
-    x = Scale(*_HEADWAYS_S, 52.0, _SIZE[0] - 12.0)
-    y = Scale(*_DECELERATIONS_MPS2, _SIZE[1] - 40.0, 12.0)
+    x = Scale(0.0, _HEADWAYS_S[1], LEFT, _SIZE[0] - RIGHT)
+    y = Scale(*_DECELERATIONS_MPS2, _SIZE[1] - BOTTOM, TOP)
     for cell in cells:
         _draw_cell(drawing, x, y, cell)
-    drawing.x_axis(x, [(v, f"{v:g}") for v in (0.4, 0.8, 1.2, 1.6, 2.0)], "headway [s]")
+    drawing.x_axis(x, [(v, f"{v:g}") for v in (0.0, 0.4, 0.8, 1.2, 1.6, 2.0)], "headway [s]")
     ticks = [(v, f"{v:g}") for v in (3.0, 5.0, 7.0, 9.0)]
     drawing.y_axis(y, ticks, "deceleration of the car ahead [m/s²]")
     for kind, limit in _limits(folder, preset).items():
-        places = [(x(headway), y(lead)) for headway, lead in limit if headway >= _HEADWAYS_S[0]]
+        places = [(x(headway), y(lead)) for headway, lead in limit]
         drawing.line(places, f"halo limit-{kind}")
         drawing.line(places, f"limit-{kind}")
+    for cell in cells:
+        _write_counts(drawing, x, y, cell)
     return drawing.svg()
 
 
 def _draw_cell(drawing: Drawing, x: Scale, y: Scale, cell: Bin) -> None:
-    """Draw one cell: shade by the rate, counts as text."""
+    """Draw one cell, shaded by its rate."""
     left, right = (x(value) for value in cell.headway_s)
     bottom, top = (y(value) for value in cell.deceleration_mps2)
     rate = cell.rate["collision_rate"]
@@ -167,9 +177,17 @@ def _draw_cell(drawing: Drawing, x: Scale, y: Scale, cell: Bin) -> None:
     kind = "cell" if rate is not None else "cell unseen"
     shade = f"--share:{100.0 * (rate or 0.0):.0f}%"
     drawing.box((left + 0.8, top + 0.8), (right - left - 1.6, bottom - top - 1.6), kind, shade, tip)
-    counts = f"{cell.rate['collisions']}/{cell.rate['episodes']}" if rate is not None else "–"
-    dark = " on-dark" if rate is not None and rate > 0.5 else ""
-    drawing.text((0.5 * (left + right), 0.5 * (top + bottom) + 4.0), counts, f"count middle{dark}")
+
+
+def _write_counts(drawing: Drawing, x: Scale, y: Scale, cell: Bin) -> None:
+    """Write collisions / episodes into a cell."""
+    episodes, rate = cell.rate["episodes"], cell.rate["collision_rate"]
+    middle = (
+        0.5 * sum(x(value) for value in cell.headway_s),
+        0.5 * sum(y(value) for value in cell.deceleration_mps2) + 4.0,
+    )
+    counts = f"{cell.rate['collisions']}/{episodes}" if episodes else "0"
+    drawing.text(middle, counts, f"count middle{' on-dark' if (rate or 0.0) > 0.5 else ''}")
 
 
 # --- Limits -------------------------------------------------------------------------------------
@@ -184,9 +202,7 @@ def _limits(folder: EvaluationFolder, preset: str) -> dict[str, list[Place]]:
         "oracle": minimum_headway_s(speeds, leads, 0.0),
     }
     lines = {
-        name: list(
-            zip(np.median(headways, axis=0).tolist(), leads[0].tolist(), strict=True)
-        )
+        name: list(zip(np.median(headways, axis=0).tolist(), leads[0].tolist(), strict=True))
         for name, headways in kinematic.items()
     }
     return {**lines, "aeb": half_line(map_rows(folder, "aeb", preset))}
@@ -203,7 +219,7 @@ def half_line(rows: Sequence[Row]) -> list[Place]:
     """
     edges = np.linspace(*_DECELERATIONS_MPS2, 5)
     places = []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         band = sorted(
             (row["case_headway_s"], has_collided(row))
             for row in rows

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 _STATUS = {
-    "pass": ("PASS", '<circle cx="8" cy="8" r="7"/><path class="mark" d="M4.5 8.2l2.4 2.4 4.6-5"/>'),
+    "pass": (
+        "PASS",
+        '<circle cx="8" cy="8" r="7"/><path class="mark" d="M4.5 8.2l2.4 2.4 4.6-5"/>',
+    ),
     "fail": (
         "FAIL",
         '<path d="M5 1h6l4 4v6l-4 4H5l-4-4V5z"/><path class="mark" d="M5.2 5.2l5.6 5.6m0-5.6l-5.6'
@@ -15,6 +18,7 @@ _STATUS = {
     "open": ("OPEN", '<path d="M8 .8 15.2 8 8 15.2.8 8z"/><path class="mark" d="M4.8 8h6.4"/>'),
 }
 """Word and shape of each status: a disc with a tick, an octagon with a cross, a diamond."""
+
 
 def status_badge(status: str, word: str | None = None) -> str:
     """Return a status as a shape and a word.
@@ -122,12 +126,12 @@ def share_text(share: float | None) -> str:
     """Return a share in percent, with as many places as it needs.
 
     >>> share_text(0.1234), share_text(0.00042), share_text(0.0), share_text(1.0)
-    ('12.3 %', '0.042 %', '0 %', '100 %')
+    ('12.3 %', '0.04 %', '0 %', '100 %')
     """
     if share is None:
         return "none"
     percent = 100.0 * share
-    places = 0 if percent in {0.0, 100.0} else 1 if percent >= 1.0 else 2 if percent >= 0.1 else 3
+    places = 0 if percent in {0.0, 100.0} else 1 if percent >= 1.0 else 2 if percent >= 0.02 else 3
     return f"{percent:.{places}f} %"
 
 

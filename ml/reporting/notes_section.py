@@ -9,18 +9,18 @@ from ml.reporting.evaluation_folder import FAMILIES, EvaluationFolder
 from ml.reporting.markup import facts, paragraph, section, table
 
 ASSUMPTIONS = (
-    "Every car, its sensors and the radio are simulated: SUMO moves the cars, an emulator fitted to "
-    "published measurements of ESP-NOW boards decides the fate of each frame. No figure is a test "
-    "on a road.",
+    "Every car, its sensors and the radio are simulated: SUMO moves the cars, and an emulator "
+    "fitted to published measurements of ESP-NOW boards decides the fate of each frame. No figure "
+    "is a test on a road.",
     "Collisions and alarms are counted on ground truth, apart from the reward that a policy was "
     "trained with. A collision is contact of the ego with the car ahead.",
     "All policies face the same episodes: the same traffic, and the same fate of each frame.",
     "The ego assists a simulated human driver; demands reach at most 8 m/s², through an actuator "
     "with a dead time of 0.1 s, a lag of 0.2 s and a jerk limit of 25 m/s³.",
-    "The AEB sees the car ahead perfectly, 0.2 s late; the oracle knows the true state of all cars. "
-    "Both bound what a real car could do.",
-    "False alarms count where the oracle demands nothing. Calm traffic is as the protocol fixes it; "
-    "its rate per hour is not that of real driving.",
+    "The AEB sees the car ahead perfectly, 0.2 s late; the oracle knows the true state of all "
+    "cars. Both bound what a real car could do.",
+    "False alarms count where the oracle demands nothing. Calm traffic is as the protocol fixes "
+    "it; its rate per hour is not that of real driving.",
     "Family R is reported and decides no gate.",
     "An interval covers the chance of these episodes alone, not that of another training run or "
     "another simulator.",

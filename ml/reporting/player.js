@@ -29,14 +29,14 @@
     const step = Math.round(state.place);
     const parts = state.charts.strips.map(({ short, unit, lines }) => {
       const named = lines.filter((line) => line.name !== "");
-      const values = named.map((line) => {
+      const values = named.reverse().map((line) => {
         const value = line.values[step];
         const number = value === null ? "none" : value.toFixed(unit === "s" ? 2 : 1);
         return named.length > 1 ? `${line.name} ${number}` : number;
       });
-      return values.length ? `${short} ${values.join(", ")} ${unit}` : "";
+      return [short, `${values.join(", ")} ${unit}`, values.length];
     });
-    return parts.filter(Boolean);
+    return parts.filter(([, , number]) => number > 0);
   }
 
   function show() {
@@ -48,8 +48,12 @@
     slider.value = step;
     find("clock").textContent = clock;
     const words = wordsNow();
-    find("now").replaceChildren(...words.map((text) => Object.assign(document.createElement("span"), { textContent: text })));
-    slider.setAttribute("aria-valuetext", [clock, ...words].join("; "));
+    find("now").replaceChildren(...words.map(([name, value]) => {
+      const entry = document.createElement("span");
+      entry.append(Object.assign(document.createElement("b"), { textContent: name }), ` ${value}`);
+      return entry;
+    }));
+    slider.setAttribute("aria-valuetext", [clock, ...words.map(([name, value]) => `${name} ${value}`)].join("; "));
   }
 
   // Said aloud by a screen reader: only where the reader stopped, not at every frame.

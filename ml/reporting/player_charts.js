@@ -33,7 +33,7 @@ const TimeCharts = (() => {
         { kind: "oracle", name: "oracle", values: of(episode.ego.oracle_demand_mps2) },
         { kind: "driver", name: "driver", values: of(episode.ego.driver_command_mps2, (a) => Math.max(0, -a)) },
         { kind: "policy", name: "policy", values: of(episode.ego.demand_mps2) }] },
-      { title: `age of the state held of car ${source} [s]${others.length ? ", the others' thin" : ""}`,
+      { title: `age of the state of car ${source} [s]`,
         short: "age", unit: "s", lines: [
           ...others.map((peer) => ({ kind: "other", name: "", values: of(peer.age, old) })),
           ...heard.map((peer) => ({ kind: "policy", name: `car ${source}`, values: of(peer.age, old) }))] },

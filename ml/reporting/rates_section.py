@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from ml.evaluation.verdict import ALARM_LEVELS_MPS2, collision_rate, is_counted, summarise_alarms
-from ml.reporting.drawing import Drawing, Scale, legend
+from ml.reporting.drawing import RIGHT, Drawing, Scale, legend
 from ml.reporting.evaluation_folder import FAMILIES, EvaluationFolder, Json, Row
 from ml.reporting.markup import (
     details,
@@ -33,7 +33,8 @@ def rates_section(folder: EvaluationFolder) -> str:
     note = (
         "Collisions of the ego with the car ahead: share, count of episodes, exact 95 % interval "
         "(Clopper and Pearson). The line under a share is its interval from 0 to 100 %. An episode "
-        "whose hazard did not happen as asked is not counted, unless the ego collided."
+        "whose hazard did not happen as asked is not counted, unless the ego collided; Coverage "
+        "says how many are."
     )
     return section(
         "rates",
@@ -63,19 +64,17 @@ def _rate_cell(rows: list[Row]) -> str:
     """Return a cell: share, interval as a line, counts."""
     counted = [row for row in rows if is_counted(row)]
     rate = collision_rate(counted)
-    left_out = len(rows) - len(counted)
     if rate["collision_rate"] is None:
-        return '<span class="none">–</span>'
+        return '<span class="none">none</span>'
     low, high = (_BAR * limit for limit in rate["interval_95"])
     place = _BAR * rate["collision_rate"]
-    extra = f'<small>{left_out} not counted</small>' if left_out else ""
     return (
         f"<b>{share_text(rate['collision_rate'])}</b>"
         f'<svg class="bar" viewBox="0 0 104 8" aria-hidden="true"><path class="rail" d="M2 4h100"/>'
         f'<path class="range" d="M{2 + low:.1f} 4H{2 + max(high, low + 1):.1f}"/>'
         f'<circle class="dot" cx="{2 + place:.1f}" cy="4" r="2.6"/></svg>'
         f"<small>{rate['collisions']} / {rate['episodes']}</small>"
-        f"<small>{interval_text(rate['interval_95'])}</small>{extra}"
+        f"<small>{interval_text(rate['interval_95'])}</small>"
     )
 
 
@@ -146,9 +145,11 @@ def _alarm_drawing(folder: EvaluationFolder, preset: str, rates: dict[str, Json]
         f"alarms-{folder.radio_presets.index(preset)}",
         (440.0, height),
         f"False alarms per hour, radio preset {preset}",
-        "; ".join(f"{policy}: {_alarm_text(rate, 3)} above 3 m/s²" for policy, rate in rates.items()),
+        "; ".join(
+            f"{policy}: {_alarm_text(rate, 3)} above 3 m/s²" for policy, rate in rates.items()
+        ),
     )
-    x = Scale(_LEAST_RATE, _MOST_RATE, 96.0, 428.0, is_log=True)
+    x = Scale(_LEAST_RATE, _MOST_RATE, 96.0, 440.0 - RIGHT, is_log=True)
     drawing.x_axis(x, _RATE_TICKS, "false alarms per hour")
     for number, (policy, rate) in enumerate(rates.items()):
         middle = 26.0 + 34.0 * number

@@ -33,10 +33,10 @@ class _Reader:
         )
 
     def number(self, holder: Mapping[str, Any], name: str, least: float = -1e9) -> float:
-        value = holder.get(name)
-        if not is_number(value) or value < least:  # type: ignore[operator]  # is a number here
+        value: Any = holder.get(name)
+        if not is_number(value) or value < least:
             raise self.wrong(name, f"a number from {least:g} up", value)
-        return float(value)  # type: ignore[arg-type]  # as above
+        return float(value)
 
     def optional(self, holder: Mapping[str, Any], name: str) -> float | None:
         return None if holder.get(name) is None else self.number(holder, name)
@@ -55,8 +55,9 @@ class _Reader:
 
     def parts(self, holder: Mapping[str, Any], name: str) -> list[Json]:
         value = holder.get(name)
-        is_list = isinstance(value, list) and len(value) <= _LONGEST
-        if not is_list or not all(isinstance(item, dict) for item in value):
+        if not isinstance(value, list) or len(value) > _LONGEST:
+            raise self.wrong(name, f"a list of at most {_LONGEST} objects", value)
+        if not all(isinstance(item, dict) for item in value):
             raise self.wrong(name, "a list of objects", value)
         return list(value)
 
@@ -97,7 +98,8 @@ def pack_recordings(recordings: Mapping[str, Json]) -> Json:
         RecordError: A recording cannot be replayed.
     """
     roads: dict[str, int] = {}
-    packed_roads, episodes = [], []
+    packed_roads: list[list[Json]] = []
+    episodes: list[Json] = []
     for file, recording in recordings.items():
         reader = _Reader(file)
         road = _road(reader, recording)
@@ -137,17 +139,17 @@ def _episode(reader: _Reader, recording: Json) -> Json:
         raise reader.wrong("x_m", f"a list of at most {_LONGEST} numbers", length)
     ego = reader.part(recording, "ego")
     record = reader.part(recording, "record")
-    rank = record.get("hazard_source_rank")
+    source = record.get("hazard_source_rank")
     return {
         "policy": reader.text(recording, "policy"),
         "preset": reader.text(recording, "radio_preset"),
         "case": reader.text(recording, "case_id"),
         "collision": record.get("collision") is True,
-        "source": int(rank) if is_number(rank) and rank else None,
+        "source": source if source in range(1, len(cars)) else None,
         "step": reader.number(recording, "step_s", 0.001),
         "start": reader.number(recording, "start_s"),
         "onset": reader.optional(recording, "onset_s"),
-        "cars": [_car(reader, car, length) for car in cars],
+        "cars": [_car(reader, car, rank, length) for rank, car in enumerate(cars)],
         "ego": {name: reader.series(ego, name, length, has_gaps=True) for name in _EGO_SERIES},
         "heard": [
             {
@@ -164,10 +166,12 @@ def _episode(reader: _Reader, recording: Json) -> Json:
     }
 
 
-def _car(reader: _Reader, car: Json, length: int) -> Json:
-    """Return one car."""
+def _car(reader: _Reader, car: Json, rank: int, length: int) -> Json:
+    """Return one car, the one of this rank."""
+    if reader.number(car, "rank") != rank:
+        raise reader.wrong("rank", f"{rank} for the car in that place", car["rank"])
     return {
-        "rank": round(reader.number(car, "rank", 0.0)),
+        "rank": rank,
         "id": reader.text(car, "id"),
         "length": reader.number(car, "length_m", 0.1),
         "width": reader.number(car, "width_m", 0.1),

@@ -70,12 +70,14 @@ def _large_numbers(folder: EvaluationFolder, policy: str) -> str:
         if policy not in rates:
             continue
         others = ", ".join(
-            f"{name} {share_text(rates[name]['collision_rate'])}" for name in rates if name != policy
+            f"{name} {share_text(rates[name]['collision_rate'])}"
+            for name in rates
+            if name != policy
         )
         number = share_text(rates[policy]["collision_rate"])
         about = f"collisions in {where} ({rates[policy]['episodes']:,} episodes)"
         boxes.append(_box(number, about, others))
-    alarms = summarise_alarms([row for row in folder.rows(policy, preset, "C")])["all"]
+    alarms = summarise_alarms(folder.rows(policy, preset, "C"))["all"]
     level = alarms[f"false_alarms_{FALSE_ALARM_LEVEL_MPS2}mps2"]
     if level["per_hour"] is not None:
         about = f"false alarms per hour ({alarms['hours']:.1f} h of calm traffic)"
@@ -142,7 +144,7 @@ def rate_text(rate: Json) -> str:
 def provenance_section(folder: EvaluationFolder) -> str:
     """Return where everything comes from, with the hashes of every file that was read."""
     files = "".join(
-        f'<li><span>{escape(name)}</span> <code>{digest}</code></li>'
+        f"<li><span>{escape(name)}</span> <code>{digest}</code></li>"
         for name, digest in folder.file_hashes.items()
     )
     return section(

@@ -281,16 +281,19 @@ def _heard(num_cars, steps, loss, random):
             sent_s = round(step * STEP_S + phase_s, 3)
             fate = str(random.choice(["delivered", "lost", "relayed", "stale"],
                                      p=[0.94 - loss, loss, 0.04, 0.02]))  # fmt: skip
-            received_s = None if fate == "lost" else round(
-                sent_s + {"delivered": 0.004, "relayed": 0.032, "stale": 0.62}[fate], 3)
+            received_s = (
+                None
+                if fate == "lost"
+                else round(sent_s + {"delivered": 0.004, "relayed": 0.032, "stale": 0.62}[fate], 3)
+            )
             messages.append({"sender": rank, "receiver": 0, "sent_s": sent_s,
                              "received_s": received_s, "fate": fate,
                              "hops": int(fate == "relayed")})  # fmt: skip
             newest_s = sent_s if fate in {"delivered", "relayed"} else newest_s
             ages.append(None if newest_s is None else
                         round(max(0.0, (step + 1) * STEP_S - newest_s), 3))  # fmt: skip
-        heard.append({"rank": rank, "age_s": ages,
-                      "is_fresh": [int(age is not None and age < 0.5) for age in ages]})  # fmt: skip
+        is_fresh = [int(age is not None and age < 0.5) for age in ages]
+        heard.append({"rank": rank, "age_s": ages, "is_fresh": is_fresh})
     return messages, heard
 
 

@@ -50,6 +50,7 @@ PROJECT_IMPORTS = {
     "ml.scripts.doctor": {"ml.training.trial"},
     "ml.scripts.write_docs": {"ml.envs", "ml.espnow_emulator.faults"},
     "ml.evaluation": {"ml.envs", "ml.policies", "ml.metrics"},
+    "ml.reporting": {"ml.evaluation.kinematic_reference", "ml.evaluation.verdict"},
     "ml.training": {"ml.evaluation", "ml.policies", "ml.envs", "ml.espnow_emulator.parameters"},
     "ml.training.run_folder": {
         "ml.evaluation",
@@ -86,6 +87,7 @@ PACKAGES = {
     "ml.evaluation.replay": {"gymnasium", "torch", "stable_baselines3"},
     "ml.evaluation.video": {"numpy", "PIL"},
     "ml.evaluation.run": {"gymnasium", "torch", "stable_baselines3"},
+    "ml.reporting": {"numpy"},
     "ml.training": {"numpy", "gymnasium", "rich", "torch", "stable_baselines3"},
     "ml.training.fast_update": {"numpy", "scipy", "threadpoolctl", "torch", "stable_baselines3"},
 }

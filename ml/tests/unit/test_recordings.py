@@ -1,0 +1,103 @@
+"""Recordings as the player reads them: thousandths, shared roads, refusals."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from ml.errors import RecordError
+from ml.reporting.recordings import badness, pack_recordings
+from ml.tests.evaluation_folders import JUDGED, made_recording
+
+ROW = {
+    "policy": JUDGED, "radio_preset": "nominal", "case_id": "H-n2-r1-0001", "num_peers": 2,
+    "hazard_source_rank": 1, "hazard_onset_s": 6.0, "case_speed_mps": 20.0, "case_headway_s": 1.0,
+    "case_deceleration_mps2": 7.0, "age_at_onset_s": 0.05, "collision": True,
+}  # fmt: skip
+
+
+@pytest.fixture
+def recording():
+    return made_recording(ROW, seed=1, steps=20)
+
+
+def changed(recording, place, value):
+    """Return a recording with one value changed; ``place`` is keys and indices."""
+    new = copy.deepcopy(recording)
+    holder = new
+    for key in place[:-1]:
+        holder = holder[key]
+    holder[place[-1]] = value
+    return new
+
+
+def test_series_are_whole_thousandths_and_nulls_stay(recording):
+    recording["ego"]["gap_m"][:3] = [12.3456, None, -0.0004]
+
+    (episode,) = pack_recordings({"a.json": recording})["episodes"]
+
+    assert episode["ego"]["gap_m"][:3] == [12346, None, 0]
+
+
+def test_a_road_that_two_episodes_share_stands_once(recording):
+    other = changed(recording, ("road", "lanes", 0, "width_m"), 3.0)
+
+    packed = pack_recordings({"a.json": recording, "b.json": recording, "c.json": other})
+
+    assert len(packed["roads"]) == 2
+    assert [episode["road"] for episode in packed["episodes"]] == [0, 0, 1]
+
+
+def test_messages_are_in_the_order_sent_with_fates_by_number(recording):
+    recording["messages"] = [
+        {"sender": 2, "receiver": 0, "sent_s": 0.2, "received_s": None, "fate": "lost", "hops": 0},
+        {"sender": 1, "receiver": 0, "sent_s": 0.1, "received_s": 0.132, "fate": "relayed",
+         "hops": 1},
+    ]  # fmt: skip
+
+    packed = pack_recordings({"a.json": recording})
+
+    # Fates are delivered, lost, relayed, stale.
+    assert packed["fates"] == ("delivered", "lost", "relayed", "stale")
+    assert packed["episodes"][0]["messages"] == [
+        [1, 0, 100, 132, 2, 1], [2, 0, 200, None, 1, 0],
+    ]  # fmt: skip
+
+
+def test_a_source_that_is_no_car_of_the_recording_is_none(recording):
+    packed = pack_recordings({"a": changed(recording, ("record", "hazard_source_rank"), 9)})
+
+    assert packed["episodes"][0]["source"] is None
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("format",), 2, "format in recording a.json must be 1"),
+        (("cars",), [], "cars in recording a.json must be cars with at least one step"),
+        (("cars", 1, "x_m"), [1.0], "x_m in .* must be a list of 20 numbers"),
+        (("cars", 1, "y_m", 3), None, "y_m in .* must be numbers"),
+        (("cars", 1, "rank"), 5, "rank in .* must be 1 for the car"),
+        (("ego", "gap_m", 0), "near", "gap_m in .* must be numbers or nulls"),
+        (("messages", 0, "fate"), "eaten", "fate in .* must be one of delivered"),
+        (("messages", 0, "sender"), 8, "sender and receiver in .* must be ranks"),
+        (("road", "lanes", 0, "points_m", 0), [1.0], "points_m in .* must be a list of pairs"),
+        (("road",), None, "road in .* must be an object"),
+        (("case_id",), None, "case_id in .* must be a text"),
+        (("step_s",), 0.0, "step_s in .* must be a number from 0.001 up"),
+        (("onset_s",), "soon", "onset_s in .* must be a number"),
+    ],
+)
+def test_a_recording_that_cannot_be_replayed_is_refused(recording, place, value, message):
+    with pytest.raises(RecordError, match=message):
+        pack_recordings({"a.json": changed(recording, place, value)})
+
+
+def test_collisions_are_worse_than_near_misses_and_hard_ones_worse_than_soft():
+    near = {"collision": False, "impact_speed_mps": None, "min_ttc_s": 0.3, "min_gap_m": 0.5}
+    far = {"collision": False, "impact_speed_mps": None, "min_ttc_s": None, "min_gap_m": 9.0}
+    soft = {"collision": True, "impact_speed_mps": 1.0, "min_ttc_s": 0.0, "min_gap_m": 0.0}
+    hard = {**soft, "impact_speed_mps": 9.0}
+
+    assert sorted([far, soft, near, hard], key=badness, reverse=True) == [hard, soft, near, far]
