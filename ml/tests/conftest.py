@@ -14,6 +14,7 @@ import pytest
 from ml.envs.convoy_env import ConvoyEnv
 from ml.provenance import REPOSITORY_ROOT
 from ml.scripts.gen_scenarios import main as generate
+from ml.tests.browsers import opened_browser
 
 # How long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("no_deadline", deadline=None)
@@ -56,6 +57,13 @@ def start_interruptible():
     for process in processes:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless browser; the test is skipped where there is none."""
+    with opened_browser() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

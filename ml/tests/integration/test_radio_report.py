@@ -7,7 +7,6 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -15,14 +14,10 @@ from ml.errors import ConfigError, RadioParameterError
 from ml.espnow_emulator.presets import preset_path
 from ml.espnow_emulator.report import main
 from ml.provenance import REPOSITORY_ROOT
+from ml.tests.browsers import opened_page
 
 pytestmark = pytest.mark.integration
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-BROWSER_FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update",
-)  # fmt: skip
 SHORT = ("--frames", "2000", "--quiet")
 
 
@@ -156,29 +151,6 @@ def test_an_unknown_preset_is_one_line_with_the_nearest_name(tmp_path):
 
 
 # --- In a browser --------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if BROWSER is None:
-        pytest.skip("no chromium here: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=BROWSER, args=list(BROWSER_FLAGS))
-        yield opened
-        opened.close()
-
-
-def opened_page(browser, path: Path, width_px, scheme):
-    """Open a page and return it with what it said and asked for."""
-    page = browser.new_page(viewport={"width": width_px, "height": 900}, color_scheme=scheme)
-    said, asked = [], []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(path.as_uri())
-    return page, said, asked
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
