@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import jsonschema
 
 from ml.errors import RecordError
-from ml.evaluation.recording import Recording
 from ml.provenance import write_text_atomically
+
+if TYPE_CHECKING:
+    from ml.evaluation.recording import Recording
 
 FATES = ("delivered", "lost", "relayed", "stale")
 """A file names a fate by its place here."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 
+from ml.evaluation.age_curve import age_curve
 from ml.evaluation.kinematic_reference import collision_probability
-from ml.evaluation.verdict import collision_rate, is_counted
 from ml.reporting.drawing import (
     BOTTOM,
     LEFT,
@@ -33,31 +32,16 @@ from ml.reporting.markup import (
 )
 
 _SIZE = (440.0, 312.0)
-_AGE_EDGES_S = (0.0, 0.06, 0.11, 0.21, 0.41, 0.71, 1.01, 1.61)
 _OLDEST_S = 1.6
 _CONTROL_DELAY_S = 0.05
 _MIN_EPISODES = 5
+_AGE_COLUMNS = (
+    "policy", "age [s]", "mean age [s]", "collisions", "share", "95 % interval", "kinematics",
+)  # fmt: skip
 _OFFSETS = (-3.0, 3.0, 0.0, -6.0, 6.0)
 _LEAST_RATE, _MOST_RATE = 0.1, 1000.0
 _RATE_TICKS = tuple((rate, f"{rate:g}") for rate in (0.1, 1.0, 10.0, 100.0, 1000.0))
 _GATE_RATES = (1.0, 10.0)
-
-
-@dataclass(frozen=True)
-class AgeBin:
-    """Episodes with one range of ages.
-
-    Attributes:
-        low_s: Least age.
-        high_s: All are below it.
-        mean_s: Mean age of its episodes.
-        rate: Collisions of them.
-    """
-
-    low_s: float
-    high_s: float
-    mean_s: float
-    rate: Json
 
 
 # --- Age at the onset ---------------------------------------------------------------------------
@@ -66,72 +50,87 @@ class AgeBin:
 def age_section(folder: EvaluationFolder) -> str:
     """Return the collisions against the age of the braking car's state at its onset."""
     title = "Collisions against the age of the state at the onset"
-    policies = [*folder.judged, *(["eebl"] if "eebl" in folder.rows_by_policy else [])]
-    bins = {policy: age_bins(age_rows(folder, policy)) for policy in dict.fromkeys(policies)}
-    bins = {policy: found for policy, found in bins.items() if found}
-    if not bins:
-        return section("age", title, paragraph("No episode of family H, rank 1, with an age."))
-    entries = [
-        ("circle" if policy in folder.judged else "square", _kind(folder, policy), policy)
-        for policy in bins
-    ]
-    keys = legend([
-        *entries,
-        ("line", "reference", "kinematics alone"),
-        ("line", "no-radio", "driver alone"),
-    ])  # fmt: skip
-    lines = [
+    driver_rows = _hard_rows(folder, "driver")
+    curves = {
+        policy: age_curve(_hard_rows(folder, policy), driver_rows)
+        for policy in dict.fromkeys([*folder.judged, "eebl"])
+    }
+    bins = {
+        policy: [cell for cell in curve["bins"] if cell["episodes"]]
+        for policy, curve in curves.items()
+    }
+    if not any(bins.values()):
+        return section("age", title, paragraph("No stop of the car ahead in family H."))
+    no_radio = next(iter(curves.values()))["no_radio"]
+    data = table("Collisions by age at the onset", _AGE_COLUMNS, _age_lines(bins))
+    drawn = _age_drawing(folder, bins, no_radio)
+    return section(
+        "age",
+        title,
+        _age_legend(folder, bins),
+        figures([figure("Age at onset", drawn, _age_caption(bins, no_radio), data)]),
+    )
+
+
+def _hard_rows(folder: EvaluationFolder, policy: str) -> list[Row]:
+    """Return a policy's rows of H under the presets of the gates."""
+    return [row for preset in folder.gate_presets for row in folder.rows(policy, preset, "H")]
+
+
+def _age_lines(bins: Mapping[str, Sequence[Json]]) -> list[list[str]]:
+    """Return the lines of the table."""
+    return [
         [
             policy,
-            f"{cell.low_s:.2f} to {cell.high_s:.2f}",
-            f"{cell.mean_s:.3f}",
-            f"{cell.rate['collisions']} of {cell.rate['episodes']}",
-            share_text(cell.rate["collision_rate"]),
-            interval_text(cell.rate["interval_95"]),
-            share_text(collision_probability(cell.mean_s + _CONTROL_DELAY_S)),
+            _range_text(cell),
+            number_text(cell["mean_age_s"]),
+            f"{cell['collisions']} of {cell['episodes']}",
+            share_text(cell["collision_rate"]),
+            interval_text(cell["interval_95"]),
+            "none" if cell["is_never_heard"] else share_text(_kinematics(cell["mean_age_s"])),
         ]
         for policy, found in bins.items()
         for cell in found
     ]
-    columns = [
-        "policy", "age [s]", "mean age [s]", "collisions", "share", "95 % interval", "kinematics",
-    ]  # fmt: skip
+
+
+def _range_text(cell: Json) -> str:
+    """Return the range of ages of a bin."""
+    if cell["is_never_heard"]:
+        return "never heard"
+    end = "on" if cell["to_s"] is None else f"to {cell['to_s']:g}"
+    return f"{cell['from_s']:g} {end}"
+
+
+def _kinematics(age_s: float) -> float:
+    """Return the collision probability of a full brake one mean control delay after the age."""
+    return collision_probability(age_s + _CONTROL_DELAY_S)
+
+
+def _age_legend(folder: EvaluationFolder, bins: Mapping[str, Sequence[Json]]) -> str:
+    """Return what is drawn how."""
+    policies = [(_shape(folder, policy), _kind(folder, policy), policy) for policy in bins]
+    lines = [("line", "reference", "kinematics alone"), ("line", "no-radio", "driver alone")]
+    return legend([*policies, *lines])
+
+
+def _age_caption(bins: Mapping[str, Sequence[Json]], no_radio: Json) -> str:
+    """Return the caption with the numbers of episodes."""
     counts = ", ".join(
-        f"{policy} {sum(cell.rate['episodes'] for cell in found):,}"
-        for policy, found in bins.items()
+        f"{policy} {sum(cell['episodes'] for cell in found):,}" for policy, found in bins.items()
     )
-    caption = (
-        f"Family H, rank 1, all radio presets together. n: {counts}. Points stand at the mean age "
-        f"of their bin, bars are exact 95 % intervals; bins below {_MIN_EPISODES} episodes are in "
-        f"the table only. The line is a full brake {_CONTROL_DELAY_S:g} s after the age, for a car "
-        "that keeps its speed until then; a driver who brakes too keeps a policy below it."
+    return (
+        "Family H, the car ahead brakes, all radio presets of the gates together. Points stand at "
+        f"the mean age of their bin, with exact 95 % intervals; n: {counts}; driver alone "
+        f"{no_radio['episodes']:,}. Bins below {_MIN_EPISODES} episodes are in the table only. The "
+        f"full line is a full brake {_CONTROL_DELAY_S:g} s after the age by a car that keeps its "
+        "speed until then; a driver who brakes too keeps a policy below it."
     )
-    drawn = _age_drawing(folder, bins)
-    data = table("Collisions by age at the onset", columns, lines)
-    return section("age", title, keys, figures([figure("Age at onset", drawn, caption, data)]))
 
 
-def age_rows(folder: EvaluationFolder, policy: str) -> list[Row]:
-    """Return the counted rows of H, rank 1, under every preset, that have an age."""
-    return [
-        row
-        for preset in folder.radio_presets
-        for row in folder.rows(policy, preset, "H")
-        if row.get("case_source_rank") == 1
-        and row.get("age_at_onset_s") is not None
-        and is_counted(row)
-    ]
-
-
-def age_bins(rows: Sequence[Row]) -> list[AgeBin]:
-    """Return the bins that hold an episode."""
-    bins = []
-    for low, high in zip(_AGE_EDGES_S, (*_AGE_EDGES_S[1:], math.inf), strict=True):
-        inside = [row for row in rows if low <= row["age_at_onset_s"] < high]
-        if inside:
-            mean_s = float(np.mean([row["age_at_onset_s"] for row in inside]))
-            bins.append(AgeBin(low, high, mean_s, collision_rate(inside)))
-    return bins
+def _shape(folder: EvaluationFolder, policy: str) -> str:
+    """Return the shape of a policy's marks."""
+    return "circle" if policy in folder.judged else "square"
 
 
 def _kind(folder: EvaluationFolder, policy: str) -> str:
@@ -139,50 +138,36 @@ def _kind(folder: EvaluationFolder, policy: str) -> str:
     return f"judged judged-{folder.judged.index(policy) % 3}" if policy in folder.judged else "rule"
 
 
-def _age_drawing(folder: EvaluationFolder, bins: dict[str, list[AgeBin]]) -> str:
+def _age_drawing(
+    folder: EvaluationFolder, bins: Mapping[str, Sequence[Json]], no_radio: Json
+) -> str:
     """Return the drawing."""
-    first, *_ = bins.items()
+    drawn = {policy: [cell for cell in found if _is_drawn(cell)] for policy, found in bins.items()}
     words = "; ".join(
-        f"age {cell.mean_s:.2f} s: {share_text(cell.rate['collision_rate'])}" for cell in first[1]
+        f"{policy}, age {_range_text(cell)} s: {share_text(cell['collision_rate'])}"
+        for policy, found in drawn.items()
+        for cell in found
     )
-    drawing = Drawing("age-curve", _SIZE, "Collisions against the age at the onset",
-                      f"{first[0]}: {words}")  # fmt: skip
-    driver = collision_rate(
-        [
-            row
-            for preset in folder.radio_presets
-            for row in folder.rows("driver", preset, "H")
-            if row.get("case_source_rank") == 1 and is_counted(row)
-        ]
-    )
-    highest = max(
-        0.05,
-        driver["collision_rate"] or 0.0,
-        *(c.rate["interval_95"][1] for b in bins.values() for c in b if _is_drawn(c)),
-    )
-    ticks = percent_ticks(min(highest, 1.0))
+    drawing = Drawing("age-curve", _SIZE, "Collisions against the age at the onset", words)
+    highs = [cell["interval_95"][1] for found in drawn.values() for cell in found]
+    ticks = percent_ticks(min(max(0.05, no_radio["collision_rate"] or 0.0, *highs), 1.0))
     x, y = Scale(0.0, _OLDEST_S, LEFT, _SIZE[0] - RIGHT), _share_scale(ticks)
     drawing.x_axis(x, [(v, f"{v:g}") for v in (0.0, 0.4, 0.8, 1.2, 1.6)], "age at the onset [s]")
     drawing.y_axis(y, ticks, "collisions")
-    if driver["collision_rate"] is not None:
-        level = y(driver["collision_rate"])
+    if no_radio["collision_rate"] is not None:
+        level = y(no_radio["collision_rate"])
         drawing.line([(x.start, level), (x.end, level)], "no-radio")
-    ages = np.linspace(0.0, _OLDEST_S, 81).tolist()
-    inside = [age for age in ages if collision_probability(age + _CONTROL_DELAY_S) <= y.high]
-    drawing.line(
-        [(x(age), y(collision_probability(age + _CONTROL_DELAY_S))) for age in inside], "reference"
-    )
-    for number, (policy, found) in enumerate(bins.items()):
-        shift = _OFFSETS[number % len(_OFFSETS)]
-        for cell in filter(_is_drawn, found):
-            low, high = cell.rate["interval_95"]
-            place = x(cell.mean_s) + shift
-            kind = _kind(folder, policy)
+    ages = [age for age in np.linspace(0.0, _OLDEST_S, 81).tolist() if _kinematics(age) <= y.high]
+    drawing.line([(x(age), y(_kinematics(age))) for age in ages], "reference")
+    for offset, (policy, found) in zip(cycle(_OFFSETS), drawn.items(), strict=False):
+        for cell in found:
+            age_s = _OLDEST_S if cell["is_never_heard"] else cell["mean_age_s"]
+            low, high = cell["interval_95"]
+            place, kind = x(age_s) + offset, _kind(folder, policy)
             drawing.interval((place, y(low)), (place, y(high)), kind)
-            counts = f"{cell.rate['collisions']} of {cell.rate['episodes']}"
-            tip = f"{policy}, mean age {cell.mean_s:.3f} s: {counts}"
-            shape = "circle" if policy in folder.judged else "square"
-            drawing.mark(shape, (place, y(cell.rate["collision_rate"])), kind, tip)
+            tip = f"{policy}, {_range_text(cell)}: {cell['collisions']} of {cell['episodes']}"
+            shape = _shape(folder, policy)
+            drawing.mark(shape, (place, y(cell["collision_rate"])), kind, tip)
     return drawing.svg()
 
 
@@ -191,8 +176,9 @@ def _share_scale(ticks: Sequence[tuple[float, str]]) -> Scale:
     return Scale(0.0, ticks[-1][0], _SIZE[1] - BOTTOM, TOP)
 
 
-def _is_drawn(cell: AgeBin) -> bool:
-    return bool(cell.rate["episodes"] >= _MIN_EPISODES)
+def _is_drawn(cell: Json) -> bool:
+    """Return whether a bin has enough episodes to be drawn."""
+    return bool(cell["episodes"] >= _MIN_EPISODES)
 
 
 # --- Operating curve ----------------------------------------------------------------------------

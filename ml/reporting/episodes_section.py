@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
 from html import escape
 from pathlib import Path
-from typing import Any
 
+from ml.evaluation.recording_file import read_recording
 from ml.reporting.drawing import legend
-from ml.reporting.evaluation_folder import EvaluationFolder, Json, is_number
+from ml.reporting.evaluation_folder import EvaluationFolder, Json, Row
 from ml.reporting.markup import html_table, number_text, paragraph, section
 from ml.reporting.recordings import badness, pack_recordings
 
@@ -39,61 +39,51 @@ _KEYS = (
 _SPEEDS = ("0.25", "0.5", "1", "2", "4")
 
 
-def worst_recordings(folder: EvaluationFolder) -> dict[str, Json]:
-    """Return at most ten recordings of each policy, the worst first.
+def worst_recorded(folder: EvaluationFolder) -> list[Path]:
+    """Return the files of at most ten recordings of each policy, the worst first.
 
     Collisions come first, by impact speed; then the smallest time to collision and gap.
     """
-    by_policy: dict[str, list[str]] = {}
-    for name, recording in folder.recordings.items():
-        by_policy.setdefault(str(recording.get("policy")), []).append(name)
-
-    def order(name: str) -> tuple[float, ...]:
-        record = folder.recordings[name].get("record")
-        return badness(_numbers(record if isinstance(record, Mapping) else {}))
-
-    chosen = [
-        name
-        for names in by_policy.values()
-        for name in sorted(names, key=order, reverse=True)[:MOST_EPISODES]
-    ]
-    return {name: folder.recordings[name] for name in sorted(chosen, key=order, reverse=True)}
-
-
-def _numbers(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record without what is no number."""
-    return {key: value for key, value in record.items() if is_number(value) or value is True}
+    ordered = sorted(
+        folder.recordings, key=lambda file: badness(folder.recordings[file]), reverse=True
+    )
+    places: Counter[str] = Counter()
+    chosen = []
+    for file in ordered:
+        policy = folder.recordings[file]["policy"]
+        places[policy] += 1
+        if places[policy] <= MOST_EPISODES:
+            chosen.append(file)
+    return chosen
 
 
 def episodes_section(folder: EvaluationFolder) -> str:
     """Return the table of the worst episodes with the player."""
-    recordings = worst_recordings(folder)
-    if not recordings:
+    files = worst_recorded(folder)
+    if not files:
         return section("episodes", "Worst episodes", paragraph("No episode was recorded."))
-    rows = [
-        _row(number, _numbers(recording["record"]), recording)
-        for number, recording in enumerate(recordings.values())
-        if isinstance(recording.get("record"), dict)
-    ]
-    packed = pack_recordings(recordings)
+    rows = [folder.recordings[file] for file in files]
+    packed = pack_recordings(
+        [(row, read_recording(file)) for row, file in zip(rows, files, strict=True)]
+    )
     columns = [
         "", "policy", "radio", "case", "end", "impact [m/s]", "min gap [m]", "headway [s]",
         "deceleration [m/s²]", "age at onset [s]",
     ]  # fmt: skip
+    lines = [_row(number, row) for number, row in enumerate(rows)]
     return section(
         "episodes",
         "Worst episodes",
-        html_table(f"The {len(rows)} worst recorded episodes", columns, rows, kind="worst"),
+        html_table(f"The {len(rows)} worst recorded episodes", columns, lines, kind="worst"),
         _player(),
         _data(packed),
         *(f"<script>\n{_script(name)}</script>" for name in _SCRIPTS),
     )
 
 
-def _row(number: int, record: Mapping[str, Any], recording: Json) -> list[str]:
+def _row(number: int, row: Row) -> list[str]:
     """Return one line of the table."""
-    has_collided = recording["record"].get("collision") is True
-    texts = [str(recording.get(key)) for key in ("policy", "radio_preset", "case_id")]
+    texts = [row[key] for key in ("policy", "radio_preset", "case_id")]
     label = escape(f"Show episode {number + 1}: {texts[2]}, {texts[0]}, {texts[1]}", quote=True)
     numbers = (
         "impact_speed_mps", "min_gap_m", "case_headway_s", "case_deceleration_mps2",
@@ -103,8 +93,8 @@ def _row(number: int, record: Mapping[str, Any], recording: Json) -> list[str]:
         f'<button type="button" class="show" data-episode="{number}" aria-pressed="false" '
         f'aria-label="{label}">{number + 1} ▸</button>',
         *map(escape, texts),
-        '<b class="hit">✕ contact</b>' if has_collided else "○ no contact",
-        *(number_text(record.get(key)) for key in numbers),
+        '<b class="hit">✕ contact</b>' if row["collision"] else "○ no contact",
+        *(number_text(row.get(key)) for key in numbers),
     ]
 
 
@@ -136,7 +126,7 @@ def _player() -> str:
         f'<div class="zoom">{zoom}</div></div>'
         f"{legend(_FATE_SHAPES)}"
         '<p class="notes">Messages to the ego; their flight of a few milliseconds is drawn as '
-        "0.2 s.</p>"
+        "0.2 s. A pale car with a dashed line is one of which the ego holds no fresh state.</p>"
         f'<div class="controls">{buttons}<label>Speed <select id="player-speed">{speeds}</select>'
         "</label>"
         '<input type="range" id="player-time" min="0" value="0" step="1" aria-label="Time">'

@@ -1,20 +1,22 @@
 """Reads the folder of an evaluation, and checks what a page is made from.
 
 A page is drawn from files that may be old, cut off or edited, so everything that is computed with
-is checked here: rows, recordings and the parts of ``evaluation.json`` that have a fixed form.
+is checked here: rows, and the parts of ``evaluation.json`` that have a fixed form. Recordings are
+checked where they are read, by ``ml.evaluation.recording_file``.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ml.errors import ConfigError, RecordError
+from ml.evaluation.record_files import read_policy_records
+from ml.provenance import sha256_of_file
 
 Row = dict[str, Any]
 Json = dict[str, Any]
@@ -31,20 +33,12 @@ FAMILIES = {
 """The families in the order of every table."""
 
 BASELINES = ("null", "driver", "always", "aeb", "r157", "eebl", "rss", "oracle")
-_TEXTS = ("policy", "family", "case_id", "radio_preset")
-_OPTIONAL_TEXTS = ("hazard_kind",)
-_FLAGS = ("collision", "hazard_is_realised")
 _LARGEST = 1e9
 _QUANTITIES = (
-    "age_at_onset_s", "case_deceleration_mps2", "case_headway_s", "case_num_peers",
-    "case_source_rank", "case_speed_mps", "distance_m", "duration_s", "false_alarms_1mps2",
-    "false_alarms_3mps2", "false_alarms_5mps2", "hazard_requested_deceleration_mps2",
-    "impact_speed_mps", "min_gap_m", "min_ttc_s", "num_follower_collisions", "num_followers",
-    "num_peers", "time_to_braking_s",
+    "age_at_onset_s", "case_deceleration_mps2", "case_headway_s", "case_source_rank", "distance_m",
+    "duration_s", "impact_speed_mps",
 )  # fmt: skip
-"""Fields that are computed with: numbers from 0 up, or null; a gap may be below 0."""
-
-_MAY_BE_NEGATIVE = ("min_gap_m", "time_to_braking_s")
+"""Fields of a row that a page computes with: numbers from 0 up, or null."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +51,7 @@ class EvaluationFolder:
         rows_by_policy: The records of each policy, the judged ones first.
         judged: Ids of the policies that gates were judged for.
         radio_presets: Presets in the order of the protocol, then in that of the rows.
-        recordings: Content of every recording, by the name of its file.
+        recordings: The recorded rows of the judged policies, by the file of the recording.
         file_hashes: SHA-256 of every file read, by its path below the folder.
     """
 
@@ -66,7 +60,7 @@ class EvaluationFolder:
     rows_by_policy: dict[str, list[Row]]
     judged: tuple[str, ...]
     radio_presets: tuple[str, ...]
-    recordings: dict[str, Json]
+    recordings: dict[Path, Row]
     file_hashes: dict[str, str]
 
     @property
@@ -106,24 +100,23 @@ def read_evaluation_folder(folder: Path) -> EvaluationFolder:
             f"DIR must be a folder with {EVALUATION_FILE}, as roadsense evaluate --protocol "
             f"writes it. Got {str(folder)!r}. Choose another folder."
         )
-    hashes: dict[str, str] = {}
-    evaluation = _object(_parsed(_read(path, folder, hashes), path), str(path))
-    _check_evaluation(evaluation, path)
-    rows = {}
-    for records in sorted((folder / "records").glob("*.jsonl")):
-        rows[records.stem] = _read_rows(records, _read(records, folder, hashes))
-    if not any(rows.values()):
+    evaluation = _read_evaluation(path)
+    records = sorted((folder / "records").glob("*.jsonl"))
+    rows = {file.stem: _read_rows(file) for file in records}
+    if not rows:
         raise RecordError(
-            f"{folder / 'records'} must hold episodes. Got none. Continue the evaluation."
+            f"{folder / 'records'} must hold records. Got none. Continue the evaluation."
         )
-    recordings = {
-        path.name: _object(_parsed(_read(path, folder, hashes), path), str(path))
-        for path in sorted((folder / "recordings").glob("*.json"))
-    }
     judged = tuple(name for name in evaluation["gates"] if name in rows)
     found = [row["radio_preset"] for policy in rows.values() for row in policy]
     stated = _texts(evaluation["protocol"].get("radio_presets"))
     presets = [name for name in stated if name in set(found)]
+    recordings = {
+        file: row
+        for name in judged
+        for row in rows[name]
+        if (file := folder / "recordings" / recording_name(row)).is_file()
+    }
     return EvaluationFolder(
         folder,
         evaluation,
@@ -131,8 +124,16 @@ def read_evaluation_folder(folder: Path) -> EvaluationFolder:
         judged,
         tuple(dict.fromkeys([*presets, *sorted(found)])),
         recordings,
-        hashes,
+        {
+            file.relative_to(folder).as_posix(): sha256_of_file(file)
+            for file in (path, *records, *recordings)
+        },
     )
+
+
+def recording_name(row: Row) -> str:
+    """Return the name of the file of an episode's recording."""
+    return f"{row['policy']}--{row['radio_preset']}--{row['case_id']}.json"
 
 
 def _policy_order(rows: Mapping[str, object], judged: Sequence[str]) -> list[str]:
@@ -141,71 +142,37 @@ def _policy_order(rows: Mapping[str, object], judged: Sequence[str]) -> list[str
     return list(dict.fromkeys([*first, *sorted(rows)]))
 
 
-def _read(path: Path, folder: Path, hashes: dict[str, str]) -> str:
-    """Return a file's text, and keep its hash."""
+def _read_evaluation(path: Path) -> Json:
+    """Return the checked content of ``evaluation.json``."""
     try:
-        content = path.read_bytes()
-        text = content.decode("utf-8")
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path} must be readable UTF-8. Got: {error}. Restore it.") from error
-    hashes[path.relative_to(folder).as_posix()] = hashlib.sha256(content).hexdigest()
-    return text
-
-
-def _parsed(text: str, path: Path) -> object:
-    """Return the JSON value of a text; NaN and infinity are refused."""
-    try:
-        return json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text, parse_constant=_refuse_constant)
+    except (OSError, ValueError, RecursionError) as error:
         raise RecordError(f"{path} must be readable JSON. Got: {error}. Restore it.") from error
+    evaluation = _object(content, str(path))
+    _check_evaluation(evaluation, path)
+    return evaluation
 
 
-def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is no JSON value")
+def _refuse_constant(name: str) -> NoReturn:
+    """Refuse NaN and infinity, which are no JSON."""
+    raise ValueError(f"{name} is no number")
 
 
-def _read_rows(path: Path, text: str) -> list[Row]:
-    """Return the checked rows of one policy; a torn last line is dropped."""
-    lines = text.split("\n")
-    rows, seen = [], set()
-    for number, line in enumerate(lines[:-1], start=1):
+def _read_rows(path: Path) -> list[Row]:
+    """Return the checked rows of one policy."""
+    rows = list(read_policy_records(str(path)).rows)
+    for number, row in enumerate(rows, start=1):
         name = f"line {number} of {path}"
-        row = _object(_parsed(line, path), name)
-        _check_row(row, name)
-        if row["policy"] != path.stem:
-            raise RecordError(
-                f"policy in {name} must be the file's name. Got {row['policy']!r:.60}. Restore it."
-            )
-        key = row["radio_preset"], row["case_id"]
-        if key in seen:
-            raise RecordError(
-                f"{path} must hold each case once. Got {key} again in line {number}. Remove it."
-            )
-        seen.add(key)
-        rows.append(row)
+        if row.get("policy") != path.stem:
+            raise _wrong("policy", name, "the file's name", row.get("policy"))
+        if row["family"] not in FAMILIES:
+            raise _wrong("family", name, f"one of {', '.join(FAMILIES)}", row["family"])
+        for key in _QUANTITIES:
+            value = row.get(key)
+            if value is not None and not (is_number(value) and value >= 0.0):
+                raise _wrong(key, name, "a number from 0 up, or null", value)
     return rows
-
-
-def _check_row(row: Row, name: str) -> None:
-    """Refuse a row that cannot be computed with."""
-    for key in _TEXTS:
-        if not isinstance(row.get(key), str) or not row[key]:
-            raise _wrong(key, name, "a text", row.get(key))
-    for key in _OPTIONAL_TEXTS:
-        if not isinstance(row.get(key), str | None):
-            raise _wrong(key, name, "a text or null", row[key])
-    if row["family"] not in FAMILIES:
-        raise _wrong("family", name, f"one of {', '.join(FAMILIES)}", row["family"])
-    if not isinstance(row.get("collision"), bool):
-        raise _wrong("collision", name, "true or false", row.get("collision"))
-    if not isinstance(row.get("hazard_is_realised"), bool | None):
-        raise _wrong("hazard_is_realised", name, "true, false or null", row["hazard_is_realised"])
-    for key in _QUANTITIES:
-        value = row.get(key)
-        least = -_LARGEST if key in _MAY_BE_NEGATIVE else 0.0
-        if value is not None and not (is_number(value) and value >= least):
-            rule = "a number or null" if least else "a number from 0 up, or null"
-            raise _wrong(key, name, rule, value)
 
 
 def is_number(value: object) -> bool:

@@ -102,6 +102,26 @@ def facts(entries: Mapping[str, object]) -> str:
     return f"<dl>{items}</dl>"
 
 
+def object_table(name: str, entries: Sequence[object]) -> str:
+    """Return a list of JSON objects as a table that opens on demand, one line each.
+
+    A long list is cut; its whole length is said.
+    """
+    objects = [entry for entry in entries if isinstance(entry, Mapping)]
+    words = name.replace("_", " ")
+    if not objects:
+        return facts({words: list(entries)})
+    columns = list(dict.fromkeys(str(key) for entry in objects for key in entry))
+    shown = objects[:_MOST_OBJECTS]
+    rows = [
+        ["" if entry.get(key) is None else str(entry[key]) for key in columns] for entry in shown
+    ]
+    summary = f"{words}: {len(objects):,}"
+    if len(shown) < len(objects):
+        summary += f", the first {len(shown)} shown"
+    return details(summary, table(words, columns, rows, kind="texts"))
+
+
 def _fact(value: object, depth: int = 0) -> str:
     """Return a JSON value: objects as lists of facts, all else as text."""
     if isinstance(value, Mapping) and value and depth < 3:
@@ -118,6 +138,8 @@ def _fact(value: object, depth: int = 0) -> str:
 def _class(kind: str) -> str:
     return f' class="{kind}"' if kind else ""
 
+
+_MOST_OBJECTS = 300
 
 # --- Numbers ------------------------------------------------------------------------------------
 

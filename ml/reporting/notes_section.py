@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ml.evaluation.verdict import is_counted
 from ml.reporting.evaluation_folder import FAMILIES, EvaluationFolder
-from ml.reporting.markup import facts, paragraph, section, table
+from ml.reporting.markup import facts, object_table, paragraph, section, table
 
 ASSUMPTIONS = (
     "Every car, its sensors and the radio are simulated: SUMO moves the cars, and an emulator "
@@ -41,13 +41,25 @@ def coverage_section(folder: EvaluationFolder) -> str:
                     [f"{family}, {FAMILIES[family]}", preset, _span(numbers), _span(counted)]
                 )
     columns = ["family", "radio", "episodes a policy", "counted"]
-    stated = folder.evaluation.get("coverage")
     return section(
         "coverage",
         "Coverage",
         table("Episodes by family and radio preset", columns, lines, kind="texts"),
-        facts(stated) if isinstance(stated, Mapping) else "",
+        _stated(folder.evaluation.get("coverage")),
     )
+
+
+def _stated(coverage: object) -> str:
+    """Return what the evaluation says of its coverage: numbers, then lists on demand."""
+    if not isinstance(coverage, Mapping):
+        return ""
+    numbers = {
+        key: value for key, value in coverage.items() if not isinstance(value, list | Mapping)
+    }
+    lists = "".join(
+        object_table(str(key), value) for key, value in coverage.items() if isinstance(value, list)
+    )
+    return facts(numbers) + lists
 
 
 def _span(numbers: list[int]) -> str:

@@ -88,8 +88,12 @@ const RoadView = (() => {
     pen.lineWidth = 1.2;
     pen.beginPath();
     pen.roundRect(-length, -width / 2, length, width, Math.min(4, width / 3));
+    pen.globalAlpha = look.isFresh ? 1 : 0.3;
     pen.fill();
+    pen.globalAlpha = 1;
+    pen.setLineDash(look.isFresh ? [] : [3, 3]);
     pen.stroke();
+    pen.setLineDash([]);
     pen.fillStyle = look.glass;
     pen.fillRect(-0.42 * length, -0.36 * width, 0.16 * length, 0.72 * width);
     if (look.acceleration < BRAKING) {
@@ -183,7 +187,9 @@ const RoadView = (() => {
     const isSource = car.rank === episode.source;
     const fill = car.rank === 0 ? colours.policy : isSource ? colours.source : colours.car;
     const acceleration = at(car.acceleration_mps2, place, data.perUnit);
-    return { fill, line: colours.ink, glass: colours.glass, lamp: colours.lamp, acceleration };
+    const heard = episode.heard.find((peer) => peer.rank === car.rank);
+    const isFresh = heard === undefined || heard.fresh[Math.round(place)] === 1;
+    return { fill, line: colours.ink, glass: colours.glass, lamp: colours.lamp, acceleration, isFresh };
   }
 
   function draw(canvas, data, episode, place, { zoom, isStill, colours }) {

@@ -17,8 +17,8 @@ from ml.reporting.markup import (
     details,
     facts,
     html_table,
-    interval_text,
     number_text,
+    object_table,
     paragraph,
     section,
     share_text,
@@ -131,18 +131,9 @@ def _gate(gate: Json) -> str:
     )
 
 
-def rate_text(rate: Json) -> str:
-    """Return a collision rate with counts and interval, as a sentence's part."""
-    if rate["collision_rate"] is None:
-        return "no episode"
-    return (
-        f"{share_text(rate['collision_rate'])} ({rate['collisions']} of {rate['episodes']}, "
-        f"95 % {interval_text(rate['interval_95'])})"
-    )
-
-
 def provenance_section(folder: EvaluationFolder) -> str:
     """Return where everything comes from, with the hashes of every file that was read."""
+    policies = folder.evaluation.get("policies")
     files = "".join(
         f"<li><span>{escape(name)}</span> <code>{digest}</code></li>"
         for name, digest in folder.file_hashes.items()
@@ -151,6 +142,7 @@ def provenance_section(folder: EvaluationFolder) -> str:
         "provenance",
         "Provenance",
         facts({"protocol": folder.protocol, **folder.evaluation["provenance"]}),
+        object_table("policies", policies) if isinstance(policies, list) else "",
         details(
             f"SHA-256 of the {len(folder.file_hashes)} files read",
             f'<ul class="facts hashes">{files}</ul>',

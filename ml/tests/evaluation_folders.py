@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ml.evaluation.recording_file import write_recording
+
 JUDGED = "convoy_a"
 PRESETS = ("nominal", "roof")
 POLICIES = (
@@ -56,7 +58,7 @@ def write_evaluation(folder, *, episodes=40, recordings=3, seed=1, text="", pres
     for number, row in enumerate(candidates[:recordings]):
         recording = made_recording(row, seed + number, text)
         name = f"{JUDGED}--{row['radio_preset']}--{row['case_id']}.json"
-        (folder / "recordings" / name).write_text(json.dumps(recording))
+        write_recording(folder / "recordings" / name, recording)
     evaluation = _evaluation(rows, text, presets)
     (folder / "evaluation.json").write_text(json.dumps(evaluation))
     return folder

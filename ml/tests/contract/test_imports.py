@@ -50,7 +50,13 @@ PROJECT_IMPORTS = {
     "ml.scripts.doctor": {"ml.training.trial"},
     "ml.scripts.write_docs": {"ml.envs", "ml.espnow_emulator.faults"},
     "ml.evaluation": {"ml.envs", "ml.policies", "ml.metrics"},
-    "ml.reporting": {"ml.evaluation.kinematic_reference", "ml.evaluation.verdict"},
+    "ml.reporting": {
+        "ml.evaluation.age_curve",
+        "ml.evaluation.kinematic_reference",
+        "ml.evaluation.record_files",
+        "ml.evaluation.recording_file",
+        "ml.evaluation.verdict",
+    },
     "ml.training": {"ml.evaluation", "ml.policies", "ml.envs", "ml.espnow_emulator.parameters"},
     "ml.training.run_folder": {
         "ml.evaluation",

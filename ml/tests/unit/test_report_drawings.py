@@ -6,7 +6,6 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ml.reporting.curves import age_bins
 from ml.reporting.drawing import Drawing, Scale, legend, percent_ticks
 from ml.reporting.heat_map import bins_of, half_line
 from ml.reporting.markup import html_table, share_text, status_badge, table
@@ -80,16 +79,6 @@ def test_the_parting_line_stands_between_the_last_collision_and_the_first_escape
 
 def test_a_band_without_a_collision_has_no_parting_line():
     assert half_line([row(0.5, 9.0, False), row(0.7, 4.0, False)]) == []
-
-
-def test_ages_fall_into_bins_that_count_every_row():
-    rows = [row(1.0, 5.0, False, 0.05), row(1.0, 5.0, False, 0.03), row(1.0, 5.0, True, 0.5),
-            row(1.0, 5.0, True, 7.0)]  # fmt: skip
-
-    bins = age_bins(rows)
-
-    assert [(b.rate["episodes"], b.rate["collisions"]) for b in bins] == [(2, 0), (1, 1), (1, 1)]
-    assert [b.mean_s for b in bins] == pytest.approx([0.04, 0.5, 7.0])
 
 
 def test_a_drawing_is_well_formed_and_says_what_it_shows():
