@@ -74,7 +74,12 @@ def episodes_section(folder: EvaluationFolder) -> str:
     return section(
         "episodes",
         "Worst episodes",
-        html_table(f"The {len(rows)} worst recorded episodes", columns, lines, kind="worst"),
+        html_table(
+            f"The {len(rows)} worst episodes, {MOST_EPISODES} of a policy at most",
+            columns,
+            lines,
+            kind="worst",
+        ),
         _player(),
         _data(packed),
         *(f"<script>\n{_script(name)}</script>" for name in _SCRIPTS),

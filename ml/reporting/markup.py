@@ -124,7 +124,9 @@ def object_table(name: str, entries: Sequence[object]) -> str:
 
 def _fact(value: object, depth: int = 0) -> str:
     """Return a JSON value: objects as lists of facts, all else as text."""
-    if isinstance(value, Mapping) and value and depth < 3:
+    if isinstance(value, Mapping) and len(value) > _MOST_FACTS and depth == 0:
+        return details(f"{len(value)} entries", _fact(value, depth + 1))
+    if isinstance(value, Mapping) and value and depth < _DEEPEST:
         inner = "".join(
             f"<li><span>{escape(str(key))}</span> {_fact(item, depth + 1)}</li>"
             for key, item in value.items()
@@ -139,7 +141,7 @@ def _class(kind: str) -> str:
     return f' class="{kind}"' if kind else ""
 
 
-_MOST_OBJECTS = 300
+_MOST_OBJECTS, _MOST_FACTS, _DEEPEST = 300, 6, 4
 
 # --- Numbers ------------------------------------------------------------------------------------
 

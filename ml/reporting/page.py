@@ -10,9 +10,15 @@ from ml.reporting.curves import age_section, operating_section
 from ml.reporting.episodes_section import episodes_section
 from ml.reporting.evaluation_folder import EvaluationFolder
 from ml.reporting.heat_map import heat_map_section
+from ml.reporting.markup import status_badge
 from ml.reporting.notes_section import coverage_section, limits_section
 from ml.reporting.rates_section import alarms_section, rates_section
-from ml.reporting.verdict_section import gates_section, provenance_section, verdict_section
+from ml.reporting.verdict_section import (
+    STATUS_OF_RESULT,
+    gates_section,
+    provenance_section,
+    verdict_section,
+)
 
 _STYLE_FILE = Path(__file__).resolve().parent / "report.css"
 _LINKS = (
@@ -28,6 +34,15 @@ _LINKS = (
     ("limits", "Limits"),
     ("provenance", "Provenance"),
 )
+
+
+def _overall(folder: EvaluationFolder) -> str:
+    """Return the result of the whole evaluation, which a shortfall of episodes fails too."""
+    result = folder.evaluation.get("result")
+    if result not in STATUS_OF_RESULT:
+        return ""
+    status = STATUS_OF_RESULT[result]
+    return f'<p class="overall {status}">Evaluation: {status_badge(status, result)}</p>'
 
 
 def report_html(folder: EvaluationFolder) -> str:
@@ -57,7 +72,7 @@ def report_html(folder: EvaluationFolder) -> str:
     body = (
         '<a class="skip" href="#verdict">Skip to the verdict</a>'
         f"<header><h1>Evaluation report: {escape(name)}</h1>"
-        f'<p class="kind">{escape(about)}</p>'
+        f'<p class="kind">{escape(about)}</p>{_overall(folder)}'
         f'<nav aria-label="Sections"><ul>{links}</ul></nav></header>\n'
         f"<main>\n{chr(10).join(sections)}\n</main>"
     )

@@ -45,6 +45,16 @@ const RoadView = (() => {
     };
   }
 
+  // The line that runs beside a lane's middle, so far to its left.
+  function besides(lane, left) {
+    return lane.points.map(([x, y], index) => {
+      const [bx, by] = lane.points[Math.max(index - 1, 0)];
+      const [ax, ay] = lane.points[Math.min(index + 1, lane.points.length - 1)];
+      const length = Math.hypot(ax - bx, ay - by) || 1;
+      return [x - (left * (ay - by)) / length, y + (left * (ax - bx)) / length];
+    });
+  }
+
   function drawLanes(pen, lanes, camera, colours) {
     pen.lineJoin = "round";
     const trace = (lane) => {
@@ -59,20 +69,16 @@ const RoadView = (() => {
         trace(lane);
       }
     }
-    pen.strokeStyle = colours.edge; // a dashed middle line where lanes lie side by side
-    pen.lineWidth = 1;
-    pen.setLineDash([1.5 * camera.zoom, 2.5 * camera.zoom]);
-    lanes.slice(1).forEach((lane, index) => {
-      const before = lanes[index];
-      if (before.points.length !== lane.points.length) return;
-      pen.beginPath();
-      lane.points.forEach(([x, y], point) => {
-        const [bx, by] = before.points[point];
-        if (Math.hypot(x - bx, y - by) > 1.6 * lane.width) return;
-        pen.lineTo(...camera.toScreen((x + bx) / 2, (y + by) / 2));
-      });
-      pen.stroke();
-    });
+    pen.strokeStyle = colours.edge; // a dashed line on both sides of each lane
+    pen.lineWidth = 1.2;
+    pen.setLineDash([2 * camera.zoom, 3 * camera.zoom]);
+    for (const lane of lanes) {
+      for (const side of [-1, 1]) {
+        pen.beginPath();
+        besides(lane, (side * lane.width) / 2).forEach(([x, y]) => pen.lineTo(...camera.toScreen(x, y)));
+        pen.stroke();
+      }
+    }
     pen.setLineDash([]);
   }
 

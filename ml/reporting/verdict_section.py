@@ -25,7 +25,7 @@ from ml.reporting.markup import (
     status_badge,
 )
 
-_STATUS_OF_RESULT = {"PASS": "pass", "FAIL": "fail", "INCONCLUSIVE": "open"}
+STATUS_OF_RESULT = {"PASS": "pass", "FAIL": "fail", "INCONCLUSIVE": "open"}
 _BESIDE = ("eebl", "driver")
 """Baselines whose collisions stand beside the policy's in large numbers."""
 
@@ -41,7 +41,7 @@ def _banner(folder: EvaluationFolder, policy: str) -> str:
     """Return the box about one policy."""
     verdict = verdict_on(folder, policy)
     result = str(verdict.get("result", "INCONCLUSIVE"))
-    status = _STATUS_OF_RESULT.get(result, "open")
+    status = STATUS_OF_RESULT.get(result, "open")
     text = verdict.get("text")
     words = paragraph(text, "lead") if isinstance(text, str) else ""
     return (
@@ -107,8 +107,9 @@ def gates_section(folder: EvaluationFolder) -> str:
 
 
 def _gate(gate: Json) -> str:
-    """Return one gate: status, name, reason, and its checks on demand."""
-    checks = gate.get("checks", [])
+    """Return one gate: status, name, its checks in a line each, and the findings on demand."""
+    name, checks, case_ids = gate["name"], gate.get("checks", []), gate.get("case_ids", [])
+    lines = "".join(_check_line(check) for check in checks)
     rows = [
         [
             status_badge(check["status"]),
@@ -118,17 +119,25 @@ def _gate(gate: Json) -> str:
         ]
         for check in checks
     ]
-    name = gate["name"]
-    more = html_table(f"Checks of {name}", ["status", "radio", "check", "finding"], rows,
-                      kind="texts") if rows else ""  # fmt: skip
-    case_ids = gate.get("case_ids", [])
+    columns = ["status", "radio", "check", "finding"]
+    findings = html_table(f"Findings of {name}", columns, rows, kind="texts")
     cases = details(f"{len(case_ids)} cases", paragraph(", ".join(case_ids), "cases"))
     return (
         f'<li class="gate {gate["status"]}"><div class="gate-head">'
         f"{status_badge(gate['status'])} <b>{escape(name)}</b></div>"
-        f"{paragraph(gate['text'])}"
-        f"{details('Checks', more) if more else ''}{cases if case_ids else ''}</li>"
+        + (f'<ul class="checks">{lines}</ul>' if checks else paragraph(gate["text"]))
+        + (details("Findings", findings) if checks else "")
+        + (cases if case_ids else "")
+        + "</li>"
     )
+
+
+def _check_line(check: Json) -> str:
+    """Return one check: status, name and preset, and the finding where it failed."""
+    status = check["status"]
+    finding = f"<small>{escape(check['text'])}</small>" if status == "fail" else ""
+    words = escape(f"{check['name']}, {check.get('radio_preset', '')}")
+    return f'<li class="{status}">{status_badge(status)}<span>{words}{finding}</span></li>'
 
 
 def provenance_section(folder: EvaluationFolder) -> str:

@@ -23,6 +23,7 @@ from ml.errors import RoadSenseError
 from ml.espnow_emulator import report_contents
 from ml.provenance import REPOSITORY_ROOT
 from ml.records import write_json_lines
+from ml.tests.evaluation_folders import write_evaluation
 from ml.tests.evaluation_rows import calm_rows, rows
 from ml.tests.reception_logs import sent_frames, write_log
 
@@ -121,6 +122,13 @@ def example_records():
     return folder / "a.jsonl", folder / "b.jsonl"
 
 
+@cache
+def example_evaluation():
+    """Return the folder of an evaluation that can be reported."""
+    folder = Path(tempfile.mkdtemp(prefix="roadsense_evaluation_")) / "evaluation"
+    return write_evaluation(folder, episodes=1, recordings=1)
+
+
 def least_command(verb, folder):
     """Return the shortest work of a verb, as flags and values; capitals stand without a flag."""
     short = {"--n_envs": "1", "--n_steps": "16", "--total_timesteps": "16", "--dev_episodes": "0"}
@@ -133,6 +141,7 @@ def least_command(verb, folder):
         "replay": {"--model": "driver", "--video": str(folder / "out.gif")},
         "table": {"--episodes": "2"},
         "radio": {"PARAMS": "front_9m", "--output_dir": str(folder / "out")},
+        "report": {"DIR": example_evaluation()},
         "doctor": {"--seconds": "0"},
         "calibrate": {"LOG": example_log(), "--output": str(folder / "fitted.json")},
     }[verb]  # fmt: skip

@@ -35,6 +35,7 @@ from ml.tests.contract.bad_input_cases import (
     damaged_bytes,
     damaged_json,
     damaged_xml,
+    example_evaluation,
     example_records,
     flags_of,
     least_command,
@@ -43,6 +44,7 @@ from ml.tests.contract.bad_input_cases import (
     stop_where_work_begins,
     write_new,
 )
+from ml.tests.evaluation_folders import JUDGED
 
 FLAGS = [(verb, flag) for verb in VERBS for flag in flags_of(verb)]
 EXAMPLES = settings(
@@ -124,6 +126,7 @@ def test_a_path_to_the_wrong_thing_is_used_or_refused_on_one_line(verb, flag, st
         (["replay", "missing.json", "--video", "out.gif"], 1),
         (["table", "--emulator_params", "/dev/zero"], 1),
         (["radio", "/dev/zero", "--output_dir", "out"], 1),
+        (["report", "missing"], 1),
         (["calibrate", "/dev/zero", "--output", "out.json"], 1),
         (["compare", "/dev/zero", "missing"], 1),
         (["compare", "--group", "x=missing", "--group", "y="], 2),
@@ -290,6 +293,28 @@ def test_a_damaged_run_manifest_or_model_is_one_line(stopped):
         check_line(text)
 
     check()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["evaluation.json", f"records/{JUDGED}.jsonl", "recordings/*.json"],
+)
+def test_a_damaged_evaluation_is_reported_or_refused_on_one_line(name, stopped):
+    folder = stopped / "evaluation"
+    shutil.copytree(example_evaluation(), folder)
+    (path,) = folder.glob(name)
+    content = path.read_bytes().splitlines(keepends=True)
+    page = stopped / "page.html"
+
+    @EXAMPLES
+    @given(first=st.one_of(damaged_bytes(content[0]), damaged_json(content[0])))
+    def check(first):
+        write_new(path, first + b"\n" + b"".join(content[1:]))
+        expect_a_line_or_success("report", {"DIR": folder, "--output_file": page})
+
+    check()
+
+    assert {path.name for path in stopped.iterdir()} <= {"evaluation", "page.html"}
 
 
 @pytest.mark.parametrize(

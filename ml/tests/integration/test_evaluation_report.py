@@ -19,6 +19,7 @@ from ml.tests.evaluation_folders import JUDGED, PRESETS, rows_of, write_evaluati
 pytestmark = pytest.mark.integration
 
 HOSTILE = """</script><script>alert(1)</script><img src=x onerror=alert(2)>"'&--><!--"""
+IMAGE = "<img src=x onerror=alert(3)>\"'&"
 SECTIONS = [
     "verdict", "gates", "rates", "heat-map", "age", "operating", "alarms", "episodes", "coverage",
     "limits", "provenance",
@@ -40,10 +41,10 @@ def hostile_folder(tmp_path_factory):
         tmp_path_factory.mktemp("hostile") / "evaluation", episodes=4, recordings=1, text=HOSTILE
     )
     (path,) = (made / "recordings").iterdir()
-    recording = json.loads(path.read_text())
-    for key in ("policy", "case_id", "radio_preset"):
-        recording[key] += HOSTILE
-    path.write_text(json.dumps(recording))
+    case_id = path.stem.split("--")[2]
+    records = made / "records" / f"{JUDGED}.jsonl"
+    records.write_text(records.read_text().replace(case_id, case_id + json.dumps(IMAGE)[1:-1]))
+    path.rename(path.with_name(path.name.replace(case_id, case_id + IMAGE)))
     write_report(made)
     return made
 
@@ -276,10 +277,12 @@ def test_texts_of_the_records_are_harmless(browser, hostile_folder):
     page.get_by_role("button", name="Pause").click()
     title = page.locator("#player-title").inner_text()
     images = page.locator("img").count()
+    words = page.locator("body").inner_text()
     page.close()
 
     assert (said, asked, images) == ([], [path.as_uri()], 0)
-    assert HOSTILE in title
+    assert IMAGE in title
+    assert words.count(HOSTILE) > 5
 
 
 def test_a_page_without_recordings_has_no_player(tmp_path, browser):
