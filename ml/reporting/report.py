@@ -30,7 +30,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "folder",
         type=path_text,
         metavar="DIR",
-        help="Folder that roadsense evaluate --protocol wrote.",
+        help="Folder of an evaluation by a protocol.",
     )
     parser.add_argument(
         "--output_file",
