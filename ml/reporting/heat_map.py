@@ -29,6 +29,8 @@ _EPISODES_PER_BIN = 7
 _SPEEDS_MPS = (8.0, 30.0)
 _NUM_SPEEDS, _NUM_LEADS = 23, 18
 _BESIDE = ("eebl", "driver")
+_WITHOUT_RADIO = "driver"
+"""Drawn under the first preset only, since every radio is the same to it."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ def heat_map_section(folder: EvaluationFolder) -> str:
         _map_figure(folder, policy, preset)
         for preset in folder.gate_presets
         for policy in dict.fromkeys([*folder.judged, *_BESIDE])
+        if policy != _WITHOUT_RADIO or preset == folder.gate_presets[0]
         if map_rows(folder, policy, preset)
     ]
     title = "Where it collides: headway and deceleration"

@@ -9,7 +9,7 @@
   const darkness = window.matchMedia("(prefers-color-scheme: dark)");
   const COLOURS = {
     road: "--road", edge: "--road-edge", ink: "--ink", policy: "--policy", source: "--source", car: "--car",
-    glass: "--glass", lamp: "--lamp", alarm: "--alarm", delivered: "--delivered", lost: "--lost",
+    glass: "--glass", lamp: "--lamp", alarm: "--alarm", halo: "--surface", delivered: "--delivered", lost: "--lost",
     relayed: "--relayed", stale: "--stale",
   };
   const state = { episode: null, place: 0, zoom: 4, isPlaying: false, clock: 0, charts: null, colours: {} };
@@ -168,8 +168,7 @@
   }));
   darkness.addEventListener("change", refresh);
   stillness.addEventListener("change", show);
-  window.addEventListener("beforeprint", refresh);
-  window.addEventListener("afterprint", refresh);
+  window.matchMedia("print").addEventListener("change", refresh);
   new ResizeObserver(() => { buildCharts(); show(); }).observe(find("charts").parentElement);
   readColours();
   open(0);

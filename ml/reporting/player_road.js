@@ -186,7 +186,29 @@ const RoadView = (() => {
     pen.fill();
     pen.font = "600 13px system-ui, sans-serif";
     pen.textAlign = "left";
-    pen.fillText("contact", x + 16, y + 30);
+    pen.fillText("contact", x + 8, y - 18);
+  }
+
+  // Names below the cars: the ego's and the source's first, others where there is room left.
+  function writeNames(pen, shown, episode, colours) {
+    const taken = [];
+    pen.textAlign = "center";
+    pen.lineWidth = 3;
+    pen.lineJoin = "round";
+    pen.strokeStyle = colours.halo;
+    pen.fillStyle = colours.ink;
+    const isNamed = (rank) => rank === 0 || rank === episode.source;
+    const ranks = episode.cars.map((car) => car.rank).sort((a, b) => isNamed(b) - isNamed(a));
+    for (const rank of ranks) {
+      const [x, y, length, width] = shown[rank];
+      const name = rank === 0 ? "ego" : rank === episode.source ? `${rank} brakes` : `${rank}`;
+      pen.font = `${isNamed(rank) ? "600 " : ""}12px system-ui, sans-serif`;
+      const half = pen.measureText(name).width / 2 + 4, middle = x - length / 2;
+      if (taken.some(([low, high]) => middle + half > low && middle - half < high)) continue;
+      taken.push([middle - half, middle + half]);
+      pen.strokeText(name, middle, y + width / 2 + 16);
+      pen.fillText(name, middle, y + width / 2 + 16);
+    }
   }
 
   function lookOf(car, episode, place, data, colours) {
@@ -209,21 +231,15 @@ const RoadView = (() => {
     pen.font = "12px system-ui, sans-serif";
     const camera = cameraOf(episode, place, data.perUnit, size, zoom);
     drawLanes(pen, data.roads[episode.road], camera, colours);
-    const shown = episode.cars.map((car) => {
+    const shown = [];
+    for (const car of episode.cars.toReversed()) { // the ego last, above the others
       const pose = poseOf(car, place, data.perUnit);
-      return drawCar(pen, car, pose, camera, lookOf(car, episode, place, data, colours));
-    });
+      shown[car.rank] = drawCar(pen, car, pose, camera, lookOf(car, episode, place, data, colours));
+    }
     const roofs = shown.map(([x, y, length, width]) => [x - length / 2, y - width / 2]);
     const time = episode.start + episode.step * (place + 1);
     drawMessages(pen, data, episode, time, colours, roofs, isStill);
-    pen.fillStyle = colours.ink;
-    pen.textAlign = "center";
-    shown.forEach(([x, y, length, width], index) => {
-      const car = episode.cars[index];
-      const label = car.rank === 0 ? "ego" : car.rank === episode.source ? `${car.rank} brakes` : `${car.rank}`;
-      pen.font = car.rank === 0 || car.rank === episode.source ? "600 12px system-ui, sans-serif" : "12px system-ui, sans-serif";
-      pen.fillText(label, x - length / 2, y + width / 2 + 15);
-    });
+    writeNames(pen, shown, episode, colours);
     if (episode.collision && place >= episode.cars[0].x_m.length - 1.5) {
       drawContact(pen, shown[0], colours);
     }

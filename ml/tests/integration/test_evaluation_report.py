@@ -168,13 +168,13 @@ def test_false_alarms_per_hour_are_what_the_rows_give(browser, folder, preset):
 
 def test_the_cells_of_a_map_hold_every_counted_episode_of_rank_1(browser, folder):
     page, _, _ = opened_page(browser, folder / "report.html", 1200)
-    drawing = page.get_by_role("img", name="Collision probability of driver, radio preset roof")
+    drawing = page.get_by_role("img", name="Collision probability of driver, radio preset nominal")
     texts = drawing.locator(".count").all_text_contents()
     page.close()
 
     rows = [
         row for row in rows_of(folder, "driver")
-        if row["radio_preset"] == "roof" and row["family"] == "H"
+        if row["radio_preset"] == "nominal" and row["family"] == "H"
         and row["case_source_rank"] == 1 and is_counted(row)
     ]  # fmt: skip
     counts = [numbers_in(text) for text in texts if "/" in text]
@@ -263,8 +263,8 @@ def test_every_figure_has_a_caption_with_n_and_interval_and_a_table_of_its_numbe
     described = page.locator("figure svg[role=img] > desc").count()
     page.close()
 
-    # Three maps a preset, one curve of the age, two operating curves, two of false alarms.
-    assert len(captions) == tables == described == 11
+    # Three maps and two, one curve of the age, two operating curves, two of false alarms.
+    assert len(captions) == tables == described == 10
     assert [caption for caption in captions if "95 %" not in caption] == []
     assert [caption for caption in captions if not re.search(r"\bn\b", caption)] == []
 
