@@ -58,6 +58,16 @@ def sha256_of_text(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
+def code_sha256(package: Path = REPOSITORY_ROOT / "ml") -> str:
+    """Return a hash of every module below a folder but its tests: what a result is made by."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        name = path.relative_to(package)
+        if name.parts[0] != "tests":
+            digest.update(f"{name}\0{sha256_of_file(path)}\n".encode())
+    return digest.hexdigest()
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` that takes its place when the block succeeds.

@@ -12,6 +12,7 @@ from ml.command_line import OneLineArgumentParser, integer_in, number_in, run_co
 from ml.errors import ConfigError, RecordError, ScenarioError
 from ml.provenance import (
     atomic_path,
+    code_sha256,
     git_state,
     sha256_of_file,
     software_versions,
@@ -140,3 +141,19 @@ def test_a_command_ends_with_one_line_and_its_status(capsys, main, status, text)
 
     assert caught.value.code == status
     assert capsys.readouterr().err == text
+
+
+def test_hash_of_the_code_changes_with_a_module_and_its_name_but_not_with_a_test(tmp_path):
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "a.py").write_text("x = 1\n")
+    hashes = [code_sha256(tmp_path)]
+    (tmp_path / "tests" / "test_a.py").write_text("assert True\n")
+    (tmp_path / "notes.md").write_text("notes\n")
+    hashes.append(code_sha256(tmp_path))
+    (tmp_path / "a.py").write_text("x = 2\n")
+    hashes.append(code_sha256(tmp_path))
+    (tmp_path / "a.py").rename(tmp_path / "b.py")
+    hashes.append(code_sha256(tmp_path))
+
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 3
