@@ -59,14 +59,21 @@ def follower_impacts_mps(
     return impacts.reshape(shape)
 
 
-def follower_record(trace: FloatArray, friction_mps2: float) -> dict[str, float | int | None]:
+def follower_record(
+    trace: FloatArray,
+    friction_mps2: float,
+    headways_s: Sequence[float] = FOLLOWER_HEADWAYS_S,
+    delays_s: Sequence[float] = FOLLOWER_DELAYS_S,
+) -> dict[str, float | int | None]:
     """Return how many followers there are and hit the ego, and the worst impact speed.
 
     Args:
         trace: Shape (num_steps, NUM_TRACE_FIELDS), at least one step.
         friction_mps2: Largest deceleration that the road allows.
+        headways_s: The followers' time gaps.
+        delays_s: Their reaction delays; there is a follower for each pair.
     """
-    impacts = follower_impacts_mps(trace, friction_mps2)
+    impacts = follower_impacts_mps(trace, friction_mps2, headways_s, delays_s)
     num_collisions = int((impacts >= 0.0).sum())
     return {
         "num_followers": impacts.size,

@@ -162,3 +162,12 @@ def test_the_trace_is_left_as_it_was():
     follower_record(trace, DRY_MPS2)
 
     np.testing.assert_array_equal(trace, before)
+
+
+def test_the_record_counts_the_followers_that_are_asked_for():
+    trace = braking_ego(20.0, 8.0)
+
+    record = follower_record(trace, DRY_MPS2, headways_s=(0.6, 5.0), delays_s=(1.5,))
+
+    # 0.6 s ahead of a follower that reacts after 1.5 s; 5 s are 100 m, more than it needs to stop.
+    assert (record["num_followers"], record["num_follower_collisions"]) == (2, 1)
