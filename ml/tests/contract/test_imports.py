@@ -94,6 +94,7 @@ PACKAGES = {
     "ml.evaluation.video": {"numpy", "PIL"},
     "ml.evaluation.run": {"gymnasium", "torch", "stable_baselines3"},
     "ml.reporting": {"numpy"},
+    "ml.evaluation.player_files": {"torch", "stable_baselines3"},
     "ml.training": {"numpy", "gymnasium", "rich", "torch", "stable_baselines3"},
     "ml.training.fast_update": {"numpy", "scipy", "threadpoolctl", "torch", "stable_baselines3"},
 }

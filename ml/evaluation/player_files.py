@@ -1,0 +1,88 @@
+"""From what ``--model`` names to what plays."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import torch
+from stable_baselines3 import PPO
+
+from ml.envs.convoy_env import ConvoyEnv
+from ml.errors import ConfigError, PolicyError, nearest_name_hint
+from ml.evaluation.arguments import DEFAULT_SUMO_CFG
+from ml.evaluation.players import PROTOCOL_BASELINES, Player, scripted_player
+from ml.policies.baselines import SCRIPTED_POLICY_NAMES, is_scripted_policy, make_scripted_policy
+from ml.policies.checkpoint import check_fits, find_model, load_policy
+from ml.policies.fast_forward import acting_policy
+from ml.policies.lone_actor import LoneActor
+from ml.policies.model_in_worker import ModelInWorker
+from ml.provenance import sha256_of_file
+
+_THREADS = 1
+_LONGEST_ID = 80
+_NOT_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9._-]")
+
+
+def find_named_model(name: str) -> Path | None:
+    """Return the model's file that ``name`` stands for, None for a scripted policy.
+
+    Raises:
+        PolicyError: There is neither.
+    """
+    if is_scripted_policy(name) and not Path(name).exists():
+        return None
+    if not Path(name).exists() and Path(name).name == name:
+        raise PolicyError(
+            f"--model must be a run's folder, a model's file or a scripted policy. Got "
+            f"{name!r}. {nearest_name_hint(name, SCRIPTED_POLICY_NAMES)}"
+        )
+    return find_model(name)
+
+
+def read_players(names: Sequence[str]) -> list[Player]:
+    """Return the policies that ``--model`` names, read and checked.
+
+    Args:
+        names: Runs' folders, models' files or scripted policies.
+
+    Raises:
+        PolicyError: A model cannot be used.
+        ConfigError: Two policies would have one id, or a scripted policy's.
+    """
+    players = [_read_player(name) for name in names]
+    trained = [player.policy_id for player in players if not isinstance(player.source, str)]
+    counts = Counter(player.policy_id for player in players)
+    for policy_id, count in counts.items():
+        if count > 1 or (policy_id in trained and policy_id in PROTOCOL_BASELINES):
+            other = "two policies" if count > 1 else "a policy and a baseline"
+            raise ConfigError(
+                f"--model must name policies whose names differ. Got {policy_id!r} for {other}. "
+                "Rename a folder or file."
+            )
+    return players
+
+
+def _read_player(name: str) -> Player:
+    """Return one policy."""
+    path = find_named_model(name)
+    if path is None:
+        make_scripted_policy(name)
+        return scripted_player(name)
+    torch.set_num_threads(_THREADS)
+    model = load_policy(path, PPO.load)
+    with closing(ConvoyEnv(sumo_cfg=DEFAULT_SUMO_CFG)) as env:
+        check_fits(model, env, path)
+    actor = acting_policy(model)
+    source = actor if isinstance(actor, LoneActor) else ModelInWorker(str(path.resolve()))
+    return Player(_policy_id(Path(name)), source, sha256_of_file(path))
+
+
+def _policy_id(path: Path) -> str:
+    """Return a policy's id: the name of a run's folder or of a file, fit for a file name."""
+    place = path.resolve()
+    name = place.name if place.is_dir() else place.stem
+    return _NOT_IN_FILE_NAMES.sub("_", name).lstrip(".")[:_LONGEST_ID] or "policy"

@@ -1,0 +1,170 @@
+"""Policies on their way to the processes that play cases, and their variants for operating curves.
+
+A variant of a policy acts only on demands beyond a threshold; one of ``eebl`` has another threshold
+of the rule itself. It answers for its operating curve alone, so it plays fewer cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+
+from ml.envs.action import demand_from_action
+from ml.evaluation.cases import Case
+from ml.evaluation.episodes import PredictingPolicy
+from ml.evaluation.fixed_batches import BatchPolicy, OneOfABatch
+from ml.evaluation.protocol import OperatingCurvePlan, Protocol
+from ml.policies.baselines import make_scripted_policy
+from ml.policies.lone_actor import LoneActor
+from ml.provenance import sha256_of_text
+from ml.types import Float32Array
+
+PROTOCOL_BASELINES = ("null", "driver", "always", "aeb", "r157", "eebl", "rss", "oracle")
+"""Scripted policies that every evaluation by a protocol plays."""
+
+CURVE_FAMILIES = ("H", "M", "C")
+"""Families of the operating curves: collisions in H and M, false alarms in C."""
+
+_RULE_WITH_THRESHOLD = "eebl"
+_NO_INTERVENTION = np.array([-1.0], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Player:
+    """A policy as it is sent to a process that plays.
+
+    Attributes:
+        policy_id: Its name in every record, fit for a file name.
+        source: A scripted policy's name, or what acts: alone, or asked in batches.
+        sha256: Hash of a model's file; of the name where the rule is in the code.
+        min_demand_mps2: Demands that do not exceed it are no intervention.
+        is_variant: Whether it is played for an operating curve only.
+    """
+
+    policy_id: str
+    source: str | LoneActor | BatchPolicy
+    sha256: str
+    min_demand_mps2: float = 0.0
+    is_variant: bool = False
+
+
+class Play(NamedTuple):
+    """An episode to play.
+
+    Attributes:
+        player: Who plays.
+        case: What.
+    """
+
+    player: Player
+    case: Case
+
+
+class DemandThreshold:
+    """Passes on the demands of a policy that exceed a threshold, and no others.
+
+    Args:
+        policy: What acts.
+        min_demand_mps2: The threshold.
+    """
+
+    def __init__(self, policy: PredictingPolicy, min_demand_mps2: float) -> None:
+        self._policy, self._min_demand_mps2 = policy, min_demand_mps2
+
+    def predict(
+        self,
+        observation: Any,  # noqa: ANN401 - whatever the policy takes
+        *,
+        deterministic: bool,
+    ) -> tuple[Float32Array, None]:
+        """Return the policy's action or no intervention, and no state."""
+        action, _ = self._policy.predict(observation, deterministic=deterministic)
+        if demand_from_action(action) > self._min_demand_mps2:
+            return action, None
+        return _NO_INTERVENTION, None
+
+
+def scripted_player(name: str) -> Player:
+    """Return the scripted policy ``name`` as a player."""
+    return Player(name, name, sha256_of_text(name))
+
+
+def curve_variants(players: Sequence[Player], plan: OperatingCurvePlan) -> list[Player]:
+    """Return the variants for the operating curves of policies and of eebl.
+
+    Args:
+        players: The policies to judge. A threshold of 0 is the policy itself.
+        plan: The thresholds.
+    """
+    variants = [
+        replace(scripted_player(_variant_id(_RULE_WITH_THRESHOLD, threshold)), is_variant=True)
+        for threshold in plan.eebl_mps2
+    ]
+    variants += [
+        replace(
+            player,
+            policy_id=_variant_id(player.policy_id, threshold),
+            min_demand_mps2=threshold,
+            is_variant=True,
+        )
+        for player in players
+        if player.policy_id.partition("@")[0] != _RULE_WITH_THRESHOLD
+        for threshold in plan.policy_mps2
+        if threshold > 0.0
+    ]
+    played_in_full = {player.policy_id for player in players}
+    return [variant for variant in variants if variant.policy_id not in played_in_full]
+
+
+def _variant_id(policy_id: str, threshold_mps2: float) -> str:
+    """Return the id of a variant, as in ``demo@2.0``."""
+    return f"{policy_id}@{float(threshold_mps2)}"
+
+
+def plays_by_preset(
+    protocol: Protocol, cases: Sequence[Case], players: Sequence[Player]
+) -> dict[str, list[Play]]:
+    """Return every episode of an evaluation, by radio preset, family by family.
+
+    Args:
+        protocol: Says which presets a case is for.
+        cases: Its cases.
+        players: Who plays.
+    """
+    plays: dict[str, list[Play]] = {}
+    for case in cases:
+        variant = case.design.get("variant")
+        for preset in protocol.presets_of(case.family, None if variant is None else str(variant)):
+            is_for_curves = case.family in CURVE_FAMILIES and preset in protocol.radio_presets
+            plays.setdefault(preset, []).extend(
+                Play(player, case) for player in players if is_for_curves or not player.is_variant
+            )
+    return plays
+
+
+def opened_policy(
+    player: Player, env: gym.Env[Any, Any]
+) -> tuple[PredictingPolicy, Mapping[str, Any]]:
+    """Return what acts in an environment, and the reset options that it needs.
+
+    Args:
+        player: The policy.
+        env: The environment.
+    """
+    policy: PredictingPolicy
+    options: Mapping[str, Any] = {}
+    if isinstance(player.source, str):
+        scripted = make_scripted_policy(player.source)
+        scripted.attach(env)
+        policy, options = scripted, scripted.environment_options
+    elif isinstance(player.source, LoneActor):
+        policy = player.source
+    else:
+        policy = OneOfABatch(player.source)
+    if player.min_demand_mps2 > 0.0:
+        policy = DemandThreshold(policy, player.min_demand_mps2)
+    return policy, options

@@ -1,0 +1,45 @@
+"""A model that compiled code cannot run, in a process of its own."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3 import PPO
+
+from ml.policies.checkpoint import load_policy
+
+_THREADS = 1
+"""As in training: another number can round otherwise."""
+
+
+class ModelInWorker:
+    """Acts as the model in a file does; each process that is sent it reads the file once.
+
+    Args:
+        path: Path of the model.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def predict(
+        self,
+        observation: Any,  # noqa: ANN401 - a dict of arrays, typed otherwise by the library
+        *,
+        deterministic: bool,
+    ) -> tuple[np.ndarray[Any, Any], Any]:
+        """Return the model's actions, and a state that is not used."""
+        actions: tuple[np.ndarray[Any, Any], Any] = _model_at(self._path).predict(
+            observation, deterministic=deterministic
+        )
+        return actions
+
+
+@lru_cache(maxsize=4)
+def _model_at(path: str) -> Any:  # noqa: ANN401 - as ``load_policy``
+    """Return the model in a file."""
+    torch.set_num_threads(_THREADS)
+    return load_policy(path, PPO.load)
