@@ -43,7 +43,8 @@ class OneLineArgumentParser(argparse.ArgumentParser):
         """Refuse ``--flag=--``, of which argparse makes an empty list in place of the value."""
         for action in self._actions:
             value = getattr(parsed, action.dest, None)
-            if action.nargs is None and isinstance(value, list) and (not value or [] in value):
+            is_valued = action.nargs in {None, "+"} and isinstance(value, list)
+            if is_valued and (not value or [] in value):
                 self.error(f"argument {action.option_strings[0]}: must have a value. Got '--'.")
 
 

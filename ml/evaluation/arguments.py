@@ -18,6 +18,10 @@ from ml.types import MAX_ENVIRONMENTS
 DEFAULT_SUMO_CFG = REPOSITORY_ROOT / "ml" / "scenarios" / "base" / "scenario.sumocfg"
 BASELINES = ("null", "driver", "oracle", "eebl")
 MAX_EPISODES = 1_000_000
+_FIXED_BY_PROTOCOL = (
+    "dataset_dir", "sumo_cfg", "split", "emulator_params", "radio_fault", "episodes", "seed",
+    "skip_baselines",
+)  # fmt: skip
 
 
 def parse_table_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -51,9 +55,18 @@ def parse_evaluate_args(argv: Sequence[str] | None = None) -> argparse.Namespace
     parser.add_argument(
         "--model",
         required=True,
+        nargs="+",
         type=path_text,
         metavar="POLICY",
-        help="A run's folder, a model's .zip, or a scripted policy's name such as eebl.",
+        help="A run's folder, a model's .zip, or a scripted policy's name such as eebl; several "
+        "with --protocol.",
+    )
+    parser.add_argument(
+        "--protocol",
+        type=path_text,
+        metavar="NAME",
+        help="Judge by a frozen protocol: smoke, screening, release, or a .toml file. It fixes "
+        "the episodes; the same command continues what is in --output_dir (default: none).",
     )
     _add_episode_flags(parser, fewest=1, default_episodes=90)
     parser.add_argument(
@@ -74,7 +87,21 @@ def parse_evaluate_args(argv: Sequence[str] | None = None) -> argparse.Namespace
     add_debug_flag(parser)
     args = parser.parse_args(argv)
     settle_scenario(parser, args)
+    if args.protocol is not None:
+        _check_protocol_flags(parser, args)
+    elif len(args.model) > 1:
+        parser.error(f"--model must be one policy without --protocol. Got {len(args.model)}.")
     return args
+
+
+def _check_protocol_flags(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse flags of what a protocol fixes, and an evaluation that keeps nothing."""
+    for name in _FIXED_BY_PROTOCOL:
+        value, default = getattr(args, name), parser.get_default(name)
+        if value not in (default, []):
+            parser.error(f"--{name} is fixed by --protocol. Leave it out.")
+    if args.output_dir is None:
+        parser.error("--output_dir must be given with --protocol. Got none.")
 
 
 def _add_episode_flags(

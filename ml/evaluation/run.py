@@ -21,18 +21,21 @@ from stable_baselines3 import PPO
 from ml.command_line import check_output_folder, path_text, run_command
 from ml.envs import ENVIRONMENT_ID
 from ml.envs.vector_env import ConvoyWorkers
-from ml.errors import ConfigError, PolicyError, RecordError, nearest_name_hint
+from ml.errors import ConfigError, RecordError
 from ml.evaluation.arguments import BASELINES, DEFAULT_SUMO_CFG, parse_evaluate_args
 from ml.evaluation.baseline_runs import progress_of, run_baselines, run_shown
 from ml.evaluation.episode_files import BASELINE_EPISODES_FILE, EPISODES_FILE, save_episodes
 from ml.evaluation.episodes import EpisodeRecord
+from ml.evaluation.evaluation_folder import EVALUATION_FILE, INPUTS_FILE, RUN_MANIFEST
 from ml.evaluation.fixed_batches import BatchPolicy
 from ml.evaluation.model_episodes import play_model
+from ml.evaluation.player_files import find_named_model
+from ml.evaluation.protocol_command import evaluate_by_protocol
 from ml.evaluation.verdict import build_report
 from ml.evaluation.verdict_text import format_report
 from ml.evaluation.worker_episodes import default_num_workers, open_workers
-from ml.policies.baselines import SCRIPTED_POLICY_NAMES, is_scripted_policy
-from ml.policies.checkpoint import check_fits, find_model, load_policy
+from ml.policies.baselines import is_scripted_policy
+from ml.policies.checkpoint import check_fits, load_policy
 from ml.progress import ProgressDisplay
 from ml.provenance import (
     container_image,
@@ -43,8 +46,6 @@ from ml.provenance import (
 )
 from ml.records import json_ready, time_stamp
 
-EVALUATION_FILE = "evaluation.json"
-RUN_MANIFEST = "manifest.json"
 _THREADS = 1
 """More are slower for so small a network, and can round otherwise."""
 _CONFIG_PATHS = ("dataset_dir", "sumo_cfg", "emulator_params")
@@ -59,15 +60,9 @@ def settle_inputs(args: argparse.Namespace) -> None:
         PolicyError: The model does not exist.
         RecordError: The run's manifest cannot be read.
     """
-    if is_scripted_policy(args.model) and not Path(args.model).exists():
-        config: Mapping[str, Any] = {}
-    else:
-        if not Path(args.model).exists() and Path(args.model).name == args.model:
-            raise PolicyError(
-                f"--model must be a run's folder, a model's file or a scripted policy. Got "
-                f"{args.model!r}. {nearest_name_hint(args.model, SCRIPTED_POLICY_NAMES)}"
-            )
-        model = find_model(args.model)
+    config: Mapping[str, Any] = {}
+    model = find_named_model(args.model)
+    if model is not None:
         config = _config_of_run(model.parent)
         args.model = str(model)
     if args.dataset_dir is None and args.sumo_cfg is None:
@@ -114,10 +109,11 @@ def check_output_dir(args: argparse.Namespace) -> None:
     if args.output_dir is None:
         return
     folder = Path(args.output_dir)
-    if (folder / EVALUATION_FILE).exists() and not args.overwrite:
+    held = [name for name in (EVALUATION_FILE, INPUTS_FILE) if (folder / name).exists()]
+    if held and not args.overwrite:
         raise ConfigError(
             f"--output_dir must not hold an evaluation already. Got {str(folder)!r} with "
-            f"{EVALUATION_FILE}. Choose another folder, or add --overwrite."
+            f"{held[0]}. Choose another folder, or add --overwrite."
         )
     if (folder / RUN_MANIFEST).exists():
         raise ConfigError(
@@ -228,6 +224,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: The arguments, without the program's name; the process's own when None.
     """
     args = parse_evaluate_args(argv)
+    if args.protocol is not None:
+        evaluate_by_protocol(args)
+        return
+    (args.model,) = args.model
     check_output_dir(args)
     settle_inputs(args)
     records, baselines = run_policies(args)
