@@ -168,7 +168,7 @@ def _placed(row: EpisodeRecord, index: int, path: Path) -> EpisodeRecord:
     for names, rule, is_kept in (
         (_TEXTS, f"at most {_LONGEST_NAME} printable characters", _is_name),
         (_FLAGS, "true or false", lambda value: isinstance(value, bool)),
-        (_NUMBERS, "a finite number", _is_number),
+        (_NUMBERS, f"a number within {_LARGEST:g}", _is_number),
         (_COUNTS, "a whole number from 0", lambda value: value >= 0 and value == int(value)),
     ):
         for name in names:

@@ -5,8 +5,6 @@ The trace's layout is in ``ml.types``: one row per control step, ground truth th
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ml.metrics.safety_kernels import measure_trace
@@ -31,6 +29,8 @@ BEYOND_DRIVER_MPS2 = 1.0
 """Braking is the policy's where it exceeds the driver's own by more than this [m/s^2]."""
 
 _DRIVER_MEMORY_S = 1.0
+_LONGEST_TTC_S = 3600.0
+"""From here on two speeds are equal but for rounding: no time to collision [s]."""
 _MIN_HEADWAY_SPEED_MPS = 3.0
 
 
@@ -84,7 +84,7 @@ def safety_metrics(trace: FloatArray) -> dict[str, float | None]:
     smallest_ttc = float(ttc.min())
     metrics: dict[str, float | None] = {
         "min_gap_m": float(rows[:, TRACE_GAP].min()),
-        "min_ttc_s": smallest_ttc if math.isfinite(smallest_ttc) else None,
+        "min_ttc_s": smallest_ttc if smallest_ttc < _LONGEST_TTC_S else None,
         "max_required_deceleration_mps2": float(required),
     }
     for threshold in TTC_THRESHOLDS_S:

@@ -95,6 +95,13 @@ def test_a_steady_episode_has_no_finite_time_to_collision():
     assert safety_metrics(make_trace())["min_ttc_s"] is None
 
 
+def test_speeds_that_differ_by_rounding_have_no_time_to_collision():
+    trace = make_trace(num_steps=10)
+    trace[4, TRACE_GAP], trace[4, TRACE_LEAD_SPEED] = 10.0, trace[4, TRACE_SPEED] - 6e-15
+
+    assert safety_metrics(trace)["min_ttc_s"] is None
+
+
 def test_comfort_metrics():
     trace = make_trace(num_steps=101)
     trace[50:, TRACE_ACCELERATION] = -1.0
