@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from pathlib import Path
 
 from ml.errors import RecordError
@@ -15,35 +13,12 @@ from ml.evaluation.protocol_run import EvaluationPlan
 from ml.evaluation.record_store import RecordStore
 from ml.evaluation.recording import Recording
 from ml.evaluation.recording_file import write_recording
-from ml.evaluation.verdict import has_collided
 from ml.evaluation.worker_episodes import open_workers
+from ml.evaluation.worst_rows import recording_name, worst_rows
 from ml.processors import usable_cores
 from ml.progress import ProgressDisplay
 
-NUM_RECORDINGS = 10
-
 WorstEpisode = tuple[Player, EpisodeRecord]
-
-
-def worst_rows(rows: Sequence[EpisodeRecord], number: int = NUM_RECORDINGS) -> list[EpisodeRecord]:
-    """Return the worst episodes: collisions by impact speed, then the smallest time to collision.
-
-    Args:
-        rows: Rows of one policy.
-        number: How many.
-    """
-    return sorted(rows, key=_order)[:number]
-
-
-def _order(row: EpisodeRecord) -> tuple[bool, float, float, str, str]:
-    """Return what sorts the worst episode first."""
-    has_hit = has_collided(row)
-    impact_mps = float(row.get("impact_speed_mps") or 0.0) if has_hit else 0.0
-    ttc_s = row.get("min_ttc_s")
-    return (
-        not has_hit, -impact_mps, math.inf if ttc_s is None else float(ttc_s),
-        row["radio_preset"], row["case_id"],
-    )  # fmt: skip
 
 
 def record_worst(
@@ -89,11 +64,6 @@ def record_worst(
                     write_recording(target / recording_name(row), content)
                     done += 1
                     display.update(done, is_last=done == total)
-
-
-def recording_name(row: EpisodeRecord) -> str:
-    """Return the name of the file of an episode's recording."""
-    return f"{row['policy']}--{row['radio_preset']}--{row['case_id']}.json"
 
 
 def check_is_same(recording: Recording, row: EpisodeRecord) -> None:

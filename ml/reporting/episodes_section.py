@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from html import escape
 from pathlib import Path
 
+from ml.evaluation.evaluation_folder import RECORDINGS_FOLDER
 from ml.evaluation.recording_file import read_recording
+from ml.evaluation.worst_rows import NUM_RECORDINGS, recording_name, worst_rows
 from ml.reporting.drawing import legend
 from ml.reporting.evaluation_folder import EvaluationFolder, Json, Row
 from ml.reporting.markup import html_table, number_text, paragraph, section
-from ml.reporting.recordings import badness, pack_recordings
-
-MOST_EPISODES = 10
-"""Of each policy."""
+from ml.reporting.recordings import pack_recordings
 
 _FOLDER = Path(__file__).resolve().parent
 _SCRIPTS = ("player_road.js", "player_charts.js", "player.js")
@@ -39,32 +37,24 @@ _KEYS = (
 _SPEEDS = ("0.25", "0.5", "1", "2", "4")
 
 
-def worst_recorded(folder: EvaluationFolder) -> list[Path]:
-    """Return the files of at most ten recordings of each policy, the worst first.
-
-    Collisions come first, by impact speed; then the smallest time to collision and gap.
-    """
-    ordered = sorted(
-        folder.recordings, key=lambda file: badness(folder.recordings[file]), reverse=True
-    )
-    places: Counter[str] = Counter()
-    chosen = []
-    for file in ordered:
-        policy = folder.recordings[file]["policy"]
-        places[policy] += 1
-        if places[policy] <= MOST_EPISODES:
-            chosen.append(file)
-    return chosen
+def worst_recorded(folder: EvaluationFolder) -> list[Row]:
+    """Return the recorded rows, at most ten of each policy, the worst first."""
+    chosen = [
+        row
+        for policy in folder.judged
+        for row in worst_rows([row for row in folder.recordings if row["policy"] == policy])
+    ]
+    return worst_rows(chosen, len(chosen))
 
 
 def episodes_section(folder: EvaluationFolder) -> str:
     """Return the table of the worst episodes with the player."""
-    files = worst_recorded(folder)
-    if not files:
+    rows = worst_recorded(folder)
+    if not rows:
         return section("episodes", "Worst episodes", paragraph("No episode was recorded."))
-    rows = [folder.recordings[file] for file in files]
+    recordings = folder.path / RECORDINGS_FOLDER
     packed = pack_recordings(
-        [(row, read_recording(file)) for row, file in zip(rows, files, strict=True)]
+        [(row, read_recording(recordings / recording_name(row))) for row in rows]
     )
     columns = [
         "", "policy", "radio", "case", "end", "impact [m/s]", "min gap [m]", "headway [s]",
@@ -75,7 +65,7 @@ def episodes_section(folder: EvaluationFolder) -> str:
         "episodes",
         "Worst episodes",
         html_table(
-            f"The {len(rows)} worst episodes, {MOST_EPISODES} of a policy at most",
+            f"The {len(rows)} worst episodes, {NUM_RECORDINGS} of a policy at most",
             columns,
             lines,
             kind="worst",

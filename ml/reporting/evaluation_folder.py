@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ml.errors import ConfigError, RecordError
-from ml.evaluation.record_files import read_policy_records
+from ml.evaluation.evaluation_folder import EVALUATION_FILE, RECORDINGS_FOLDER
+from ml.evaluation.record_files import RECORDS_FOLDER, read_policy_records
+from ml.evaluation.worst_rows import recording_name
 from ml.provenance import sha256_of_file
 
 Row = dict[str, Any]
 Json = dict[str, Any]
 
-EVALUATION_FILE = "evaluation.json"
 FAMILIES = {
     "H": "hard braking",
     "D": "deceleration grid",
@@ -51,7 +52,7 @@ class EvaluationFolder:
         rows_by_policy: The records of each policy, the judged ones first.
         judged: Ids of the policies that gates were judged for.
         radio_presets: Presets in the order of the protocol, then in that of the rows.
-        recordings: The recorded rows of the judged policies, by the file of the recording.
+        recordings: The rows of the judged policies of which there is a recording.
         file_hashes: SHA-256 of every file read, by its path below the folder.
     """
 
@@ -60,7 +61,7 @@ class EvaluationFolder:
     rows_by_policy: dict[str, list[Row]]
     judged: tuple[str, ...]
     radio_presets: tuple[str, ...]
-    recordings: dict[Path, Row]
+    recordings: list[Row]
     file_hashes: dict[str, str]
 
     @property
@@ -101,11 +102,11 @@ def read_evaluation_folder(folder: Path) -> EvaluationFolder:
             f"writes it. Got {str(folder)!r}. Choose another folder."
         )
     evaluation = _read_evaluation(path)
-    records = sorted((folder / "records").glob("*.jsonl"))
+    records = sorted((folder / RECORDS_FOLDER).glob("*.jsonl"))
     rows = {file.stem: _read_rows(file) for file in records}
     if not rows:
         raise RecordError(
-            f"{folder / 'records'} must hold records. Got none. Continue the evaluation."
+            f"{folder / RECORDS_FOLDER} must hold records. Got none. Continue the evaluation."
         )
     judged = tuple(name for name in evaluation["gates"] if name in rows)
     found = [row["radio_preset"] for policy in rows.values() for row in policy]
@@ -115,7 +116,7 @@ def read_evaluation_folder(folder: Path) -> EvaluationFolder:
         file: row
         for name in judged
         for row in rows[name]
-        if (file := folder / "recordings" / recording_name(row)).is_file()
+        if (file := folder / RECORDINGS_FOLDER / recording_name(row)).is_file()
     }
     return EvaluationFolder(
         folder,
@@ -123,17 +124,12 @@ def read_evaluation_folder(folder: Path) -> EvaluationFolder:
         {name: rows[name] for name in _policy_order(rows, judged)},
         judged,
         tuple(dict.fromkeys([*presets, *sorted(found)])),
-        recordings,
+        list(recordings.values()),
         {
             file.relative_to(folder).as_posix(): sha256_of_file(file)
             for file in (path, *records, *recordings)
         },
     )
-
-
-def recording_name(row: Row) -> str:
-    """Return the name of the file of an episode's recording."""
-    return f"{row['policy']}--{row['radio_preset']}--{row['case_id']}.json"
 
 
 def _policy_order(rows: Mapping[str, object], judged: Sequence[str]) -> list[str]:

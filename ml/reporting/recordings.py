@@ -18,17 +18,6 @@ _CAR_SERIES = ("x_m", "y_m", "heading_rad", "speed_mps", "acceleration_mps2")
 _EGO_SERIES = ("gap_m", "demand_mps2", "driver_command_mps2", "oracle_demand_mps2")
 
 
-def badness(row: Row) -> tuple[float, ...]:
-    """Return how bad an episode was, larger is worse: impact, then smallest time and gap."""
-    ttc_s, gap_m = row.get("min_ttc_s"), row.get("min_gap_m")
-    return (
-        float(bool(row.get("collision"))),
-        float(row.get("impact_speed_mps") or 0.0),
-        -float(1e9 if ttc_s is None else ttc_s),
-        -float(1e9 if gap_m is None else gap_m),
-    )
-
-
 def pack_recordings(recordings: Sequence[tuple[Row, Json]]) -> Json:
     """Return recordings as the player reads them.
 

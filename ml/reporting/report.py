@@ -14,8 +14,6 @@ from ml.command_line import OneLineArgumentParser, add_debug_flag, path_text, ru
 from ml.errors import ConfigError
 from ml.provenance import write_text_atomically
 
-PAGE_FILE = "report.html"
-
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line.
@@ -36,7 +34,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--output_file",
         type=path_text,
         metavar="FILE",
-        help=f"HTML file to write or replace (default: DIR/{PAGE_FILE}).",
+        help="HTML file to write or replace (default: DIR/report.html).",
     )
     parser.add_argument("--quiet", action="store_true", help="Print nothing but errors.")
     add_debug_flag(parser)
@@ -76,10 +74,11 @@ def write_report(folder: Path, page: Path | None = None) -> Path:
         RecordError: A record cannot be used, or the page cannot be written.
     """
     # Intervals bring scipy, which a mistyped flag need not wait for.
+    from ml.evaluation.evaluation_folder import REPORT_FILE  # noqa: PLC0415
     from ml.reporting.evaluation_folder import read_evaluation_folder  # noqa: PLC0415
     from ml.reporting.page import report_html  # noqa: PLC0415
 
-    page = folder / PAGE_FILE if page is None else page
+    page = folder / REPORT_FILE if page is None else page
     if page.suffix != ".html" or page.is_dir():
         raise ConfigError(
             f"--output_file must be a file that ends in .html. Got {str(page)!r}. Name one."

@@ -52,10 +52,12 @@ PROJECT_IMPORTS = {
     "ml.evaluation": {"ml.envs", "ml.policies", "ml.metrics"},
     "ml.reporting": {
         "ml.evaluation.age_curve",
+        "ml.evaluation.evaluation_folder",
         "ml.evaluation.kinematic_reference",
         "ml.evaluation.record_files",
         "ml.evaluation.recording_file",
         "ml.evaluation.verdict",
+        "ml.evaluation.worst_rows",
     },
     "ml.training": {"ml.evaluation", "ml.policies", "ml.envs", "ml.espnow_emulator.parameters"},
     "ml.training.run_folder": {

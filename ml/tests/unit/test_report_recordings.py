@@ -6,7 +6,7 @@ import copy
 
 import pytest
 
-from ml.reporting.recordings import badness, pack_recordings
+from ml.reporting.recordings import pack_recordings
 from ml.tests.evaluation_folders import JUDGED, made_recording
 
 ROW = {
@@ -69,12 +69,3 @@ def test_a_source_that_is_no_car_of_the_recording_is_none(recording, rank, sourc
     (episode,) = pack_recordings([({**ROW, "hazard_source_rank": rank}, recording)])["episodes"]
 
     assert episode["source"] == source
-
-
-def test_collisions_are_worse_than_near_misses_and_hard_ones_worse_than_soft():
-    near = {"collision": False, "impact_speed_mps": None, "min_ttc_s": 0.3, "min_gap_m": 0.5}
-    far = {"collision": False, "impact_speed_mps": None, "min_ttc_s": None, "min_gap_m": 9.0}
-    soft = {"collision": True, "impact_speed_mps": 1.0, "min_ttc_s": 0.0, "min_gap_m": 0.0}
-    hard = {**soft, "impact_speed_mps": 9.0}
-
-    assert sorted([far, soft, near, hard], key=badness, reverse=True) == [hard, soft, near, far]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ml.errors import RecordError
-from ml.evaluation.worst_episodes import check_is_same, recording_name, worst_rows
+from ml.evaluation.worst_episodes import check_is_same
+from ml.evaluation.worst_rows import recording_name, worst_rows
 
 
 def row(case_id, *, impact_mps=None, ttc_s=None):
