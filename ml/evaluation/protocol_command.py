@@ -40,6 +40,7 @@ from ml.provenance import (
     write_json_atomically,
 )
 from ml.records import json_ready, time_stamp
+from ml.reporting.report import write_report
 
 SCENARIOS_MANIFEST = "manifest.json"
 
@@ -62,7 +63,10 @@ def evaluate_by_protocol(args: argparse.Namespace) -> None:
         with atomic_path(folder / PROTOCOL_FILE) as copy:
             shutil.copyfile(_protocol_file(args.protocol), copy)
         evaluation = play_and_judge(plan, folder, num_workers=args.workers, is_quiet=args.quiet)
-    sys.stdout.write(f"{format_evaluation(evaluation)}\nEvaluation saved to: {folder}\n")
+        page = write_report(folder)
+    sys.stdout.write(
+        f"{format_evaluation(evaluation)}\nEvaluation saved to: {folder}\nReport: {page}\n"
+    )
     failed = failures(evaluation)
     if failed:
         sys.stdout.write(f"Failed: {', '.join(failed)}\n")

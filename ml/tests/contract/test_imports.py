@@ -45,6 +45,7 @@ PROJECT_IMPORTS = {
     },
     "ml.evaluation.protocol": {"ml.espnow_emulator.parameters"},
     "ml.evaluation.case_scenarios": {"ml.scenarios"},
+    "ml.evaluation.protocol_command": {"ml.reporting.report"},
     "ml.evaluation.protocol_scenarios": {"ml.envs", "ml.scenarios"},
     "ml.scripts": {"ml.envs", "ml.scenarios", "ml.espnow_emulator.parameters"},
     "ml.scripts.doctor": {"ml.training.trial"},

@@ -184,6 +184,14 @@ def test_the_judged_policys_worst_episodes_are_recorded(finished):
         assert len(recording["ego"]["gap_m"]) == recording["record"]["steps"]
 
 
+def test_a_report_of_it_stands_in_the_folder_with_the_worst_episodes(finished):
+    page = (finished / "report.html").read_text(encoding="utf-8")
+
+    recordings = list((finished / "recordings").iterdir())
+    assert "<h1>Evaluation report: tiny</h1>" in page
+    assert page.count('class="show"') == len(recordings) > 0
+
+
 def test_a_killed_and_an_interrupted_evaluation_end_as_an_uninterrupted_one(
     finished, place, start_interruptible
 ):
