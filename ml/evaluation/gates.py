@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from ml.evaluation.gate_checks import (
@@ -104,10 +105,7 @@ def judge_gates(
                 for check in (null_check, oracle_check)
             ],
         ),
-        Gate(
-            "safety floor",
-            [floor_check(rows_by_policy, policy, preset, limits) for preset in radio_presets],
-        ),
+        Gate("safety floor", _floor_checks(rows_by_policy, policy, radio_presets, limits)),
         Gate(
             "extra saves",
             [
@@ -127,6 +125,23 @@ def judge_gates(
         Gate("radio off", [radio_off_check(rows_by_policy, policy, limits)]),
     ]
     return [gate.as_json() for gate in gates]
+
+
+def _floor_checks(
+    rows_by_policy: RowsByPolicy, policy: str, presets: Sequence[str], limits: GateLimits
+) -> list[Check]:
+    """Judge the safety floor where it applies.
+
+    A board whose sensors are slow has no state as fresh as the floor asks for; where another preset
+    has such cases, such a preset is named and does not hold the gate open.
+    """
+    checks = [floor_check(rows_by_policy, policy, preset, limits) for preset in presets]
+    judged = [check for check in checks if check.numbers["episodes"]]
+    left_out = [check.radio_preset for check in checks if not check.numbers["episodes"]]
+    if not judged or not left_out:
+        return checks
+    note = f"; no case as fresh under {', '.join(left_out)}"
+    return [replace(judged[0], text=judged[0].text + note), *judged[1:]]
 
 
 def saves_checks(rows_by_policy: RowsByPolicy, policy: str, preset: str) -> list[Check]:

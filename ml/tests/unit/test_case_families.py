@@ -60,7 +60,7 @@ def test_names_and_seeds_are_unique_and_options_are_known(name):
     [
         (
             "smoke",
-            "67dc10d05d00ab333a3c28e1d9794f4e677c85f8433b47f2137f2e03913b271a",
+            "b790314ef5ed2939eb21c8650029a6715a1c450fdf04e59534cb57843de23484",
             "ca492f1456d862625eb7acbdb43b4cc62b69b7d85de177abac7a980e99ddbe80",
         ),
         (

@@ -142,6 +142,19 @@ def test_a_reference_whose_hazard_did_not_happen_prevents_nothing():
     assert gate_of("safety floor", rows_by_policy)["checks"][0]["episodes"] == 0
 
 
+def test_a_preset_without_fresh_state_is_named_and_does_not_hold_the_floor_open():
+    fresh = rows("D", 598, 0)
+    stale = [{**one, "radio_preset": "roof", "age_at_onset_s": 0.2} for one in fresh]
+    both = {"aeb": [*fresh, *stale], "net": [*fresh, *stale]}
+    gate = gate_of("safety floor", both, presets=("nominal", "roof"))
+
+    assert gate["status"] == "pass"
+    assert "no case as fresh under roof" in gate["text"]
+    assert (
+        gate_of("safety floor", {"aeb": stale, "net": stale}, presets=("roof",))["status"] == "open"
+    )
+
+
 # --- 3. Extra saves ------------------------------------------------------------------------------
 
 
