@@ -78,19 +78,30 @@ def _rules_sentence(rules: Sequence[Json], policy: str) -> str:
     """Return the first sentence: which rules beat the policy, which tie with it, or none."""
     if not rules:
         return f"No rule was run beside {policy}, so nothing is known of a gain over one."
-    places: dict[str, list[str]] = {"fail": [], "open": [], "pass": []}
-    for entry in rules:
-        places[comparison_status(entry)].append(
-            f"{entry['rule']} in {entry['family']} under {entry['radio_preset']}"
-        )
     parts = []
-    if places["fail"]:
-        parts.append(f"a rule collides less often than {policy} ({', '.join(places['fail'])})")
-    if places["open"]:
-        parts.append(
-            f"a rule ties with {policy}, no difference shown ({', '.join(places['open'])})"
-        )
+    for status, words in (
+        ("fail", f"a rule collides less often than {policy}"),
+        ("open", f"a rule ties with {policy}, no difference shown"),
+    ):
+        places = _places([entry for entry in rules if comparison_status(entry) == status])
+        if places:
+            parts.append(f"{words} ({places})")
     if not parts:
         return f"{policy} collides less often than every rule it was compared with."
     sentence = "; ".join(parts)
     return f"{sentence[0].upper()}{sentence[1:]}."
+
+
+def _places(rules: Sequence[Json]) -> str:
+    """Return where each rule was compared, presets with the same families together."""
+    families: dict[str, dict[str, list[str]]] = {}
+    for entry in rules:
+        by_preset = families.setdefault(entry["rule"], {})
+        by_preset.setdefault(entry["radio_preset"], []).append(entry["family"])
+    texts = []
+    for rule, by_preset in families.items():
+        presets: dict[str, list[str]] = {}
+        for preset, letters in by_preset.items():
+            presets.setdefault(" and ".join(letters), []).append(preset)
+        texts += [f"{rule} in {where} under {' and '.join(of)}" for where, of in presets.items()]
+    return "; ".join(texts)

@@ -30,6 +30,22 @@ def test_a_rule_that_is_better_comes_before_one_that_ties():
     )
 
 
+def test_families_and_presets_of_a_rule_are_named_together():
+    everywhere = [
+        one for preset in ("nominal", "roof") for family in ("H", "M")
+        for one in rows(family, 30, 0, preset=preset)
+    ]  # fmt: skip
+    only_roof = [one for one in everywhere if one["radio_preset"] == "roof"]
+    verdict = gates_verdict(
+        {"net": everywhere, "eebl": everywhere, "aeb": only_roof}, PASSED, "net"
+    )
+
+    assert verdict["text"].startswith(
+        "A rule ties with net, no difference shown (eebl in H and M under nominal and roof; "
+        "aeb in M under roof)."
+    )
+
+
 def test_beating_every_rule_is_said():
     verdict = verdict_of({"net": rows("H", 100, 0), "eebl": rows("H", 100, 6)})
 
