@@ -22,6 +22,7 @@ from ml.training.rollout import (
     check_batch_size,
     check_num_envs,
     default_num_envs,
+    default_num_imitated,
     rollout_steps,
 )
 from ml.types import MAX_ENVIRONMENTS
@@ -159,6 +160,13 @@ def _add_learning_flags(parser: argparse.ArgumentParser) -> None:
         "stable-baselines3 (default: fast).",
     )
     parser.add_argument(
+        "--imitation_episodes",
+        type=integer_in(0, 100_000),
+        metavar="N",
+        help="Episodes, not counted as training steps, from which the first policy learns to "
+        "imitate the oracle (default: one for each 1,000 steps, at most 100; none below 20,000).",
+    )
+    parser.add_argument(
         "--hide_inputs",
         choices=HIDDEN_INPUTS,
         help="Train a network that never sees the radio, or never sees how old what it hears is, "
@@ -219,10 +227,17 @@ def _add_development_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _divide_rollout(args: argparse.Namespace) -> None:
-    """Fill in the number of environments and check that it and the batches fit the rollout."""
+    """Fill in what depends on other flags, and check that the parts fit the rollout."""
     rollout = rollout_steps(args.n_steps, args.total_timesteps)
     if args.n_envs is None:
         args.n_envs = 1 if args.gui else default_num_envs(rollout)
+    if args.imitation_episodes is None:
+        args.imitation_episodes = 0 if args.gui else default_num_imitated(args.total_timesteps)
+    if args.gui and args.imitation_episodes:
+        raise ConfigError(
+            f"--imitation_episodes must be 0 with --gui. Got {args.imitation_episodes}. "
+            "Leave one out."
+        )
     if args.gui and args.n_envs > 1:
         raise ConfigError(f"--n_envs must be 1 with --gui. Got {args.n_envs}. Leave one out.")
     check_num_envs(args.n_envs, rollout)

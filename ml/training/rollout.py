@@ -1,4 +1,4 @@
-"""How a rollout is divided: into environments, and into the batches that the update takes."""
+"""How a training is divided: into environments, batches, and episodes to imitate first."""
 
 from __future__ import annotations
 
@@ -32,6 +32,15 @@ def default_num_envs(rollout: int) -> int:
     (4, 3, 1)
     """
     return max(n for n in range(1, DEFAULT_MAX_ENVIRONMENTS + 1) if rollout % n == 0)
+
+
+def default_num_imitated(total_timesteps: int) -> int:
+    """Return the episodes to imitate: one for each 1,000 steps up to 100, none in a short run.
+
+    >>> default_num_imitated(100_000), default_num_imitated(20_000), default_num_imitated(19_999)
+    (100, 20, 0)
+    """
+    return min(100, total_timesteps // 1000) if total_timesteps >= 20_000 else 0
 
 
 def batch_size_for(rollout: int) -> int:

@@ -49,6 +49,7 @@ from ml.training.callbacks import (
 from ml.training.compile_learner import learner_compiled_beside
 from ml.training.development import DevelopmentCallback, DevelopmentEpisodes, training_report
 from ml.training.final_evaluation import baseline_workers, play_evaluation
+from ml.training.imitation import imitate_oracle
 from ml.training.learners import choose_learner, scale_rewards
 from ml.training.old_run import check_removable, remove_run
 from ml.training.results import EvaluationResult, TrainingResult
@@ -191,6 +192,9 @@ def _learn(
     """Run PPO on the environments and save it; return path, steps taken and what learned."""
     timed = TimedVecEnv(vector)
     model, learner = make_model(args, timed)
+    if num_episodes := getattr(args, "imitation_episodes", 0):
+        kwargs = recipe.environment_kwargs(args, "train")
+        _say(imitate_oracle(actor_critic_of(model), kwargs, num_episodes, args.seed))
     folder = Path(args.output_dir)
     progress = ProgressCallback(
         folder / run_folder.PROGRESS_FILE,
