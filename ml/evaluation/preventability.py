@@ -6,7 +6,8 @@ brake without a radio avoids, a policy must avoid too: the safety floor.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +69,48 @@ def preventability(rows: Mapping[str, Row]) -> Preventability:
     avoids = {name: not row["collision"] for name, row in references.items()}
     label = _LABEL_OF[avoids["r157"], avoids["aeb"]] if avoids["oracle"] else UNAVOIDABLE
     return Preventability(label, avoids["oracle"], avoids["r157"] or avoids["aeb"])
+
+
+def label_cases(rows_by_policy: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, str]]:
+    """Return the label of each case that every reference played, by radio preset and case id.
+
+    Args:
+        rows_by_policy: The rows of every policy, by its name.
+    """
+    places: dict[tuple[str, str], dict[str, Row]] = {}
+    for name in REFERENCES:
+        for row in rows_by_policy.get(name, ()):
+            places.setdefault((row["radio_preset"], row["case_id"]), {})[name] = row
+    labels: dict[str, dict[str, str]] = {}
+    for (preset, case_id), rows in sorted(places.items()):
+        if len(rows) == len(REFERENCES):
+            labels.setdefault(preset, {})[case_id] = preventability(rows).label
+    return labels
+
+
+def collisions_by_label(
+    labels: Mapping[str, Mapping[str, str]], rows: Sequence[Row]
+) -> dict[str, dict[str, dict[str, dict[str, int]]]]:
+    """Return a policy's cases and collisions by family, radio preset and label.
+
+    Args:
+        labels: What ``label_cases`` returned.
+        rows: The policy's rows.
+    """
+    cases: Counter[tuple[str, str, str]] = Counter()
+    collisions: Counter[tuple[str, str, str]] = Counter()
+    for row in rows:
+        label = labels.get(row["radio_preset"], {}).get(row["case_id"])
+        if label is not None:
+            place = (row["family"], row["radio_preset"], label)
+            cases[place] += 1
+            collisions[place] += bool(row["collision"])
+    table: dict[str, dict[str, dict[str, dict[str, int]]]] = {}
+    for family, preset, label in sorted(cases):
+        place = (family, preset, label)
+        counts = {"cases": cases[place], "collisions": collisions[place]}
+        table.setdefault(family, {}).setdefault(preset, {})[label] = counts
+    return table
 
 
 def _row_of(rows: Mapping[str, Row], name: str) -> Row:

@@ -14,6 +14,7 @@ from ml.evaluation.gates import NETWORK_THRESHOLD_MPS2, judge_gates
 from ml.evaluation.matched_rows import RowsByPolicy, rows_of
 from ml.evaluation.operating_curve import operating_curve
 from ml.evaluation.players import Player
+from ml.evaluation.preventability import collisions_by_label, label_cases
 from ml.evaluation.protocol_run import EvaluationPlan
 from ml.evaluation.verdict import Json, grouped
 
@@ -63,10 +64,18 @@ def build_evaluation(plan: EvaluationPlan, rows_by_policy: RowsOfAll) -> Json:
             name: {preset: _age_curve(rows_by_policy, name, preset) for preset in presets}
             for name in judged
         },
+        "preventability": _preventability(rows_by_policy, judged),
         "gates": gates,
         "verdict": verdicts,
         "result": _result(coverage, verdicts),
     }
+
+
+def _preventability(rows_by_policy: RowsByPolicy, judged: Sequence[str]) -> Json:
+    """Return who could have prevented a collision in each case, and where the judged ones did."""
+    labels = label_cases(rows_by_policy)
+    collisions = {name: collisions_by_label(labels, rows_by_policy[name]) for name in judged}
+    return {"cases": labels, "collisions": collisions}
 
 
 def _policy_entry(player: Player, judged: Sequence[str]) -> Json:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from ml.errors import RecordError
-from ml.evaluation.preventability import LABELS, preventability
+from ml.evaluation.preventability import (
+    LABELS,
+    collisions_by_label,
+    label_cases,
+    preventability,
+)
 
 CASE = {"case_id": "H-n3-r2-0007", "radio_preset": "nominal"}
 
@@ -69,3 +74,38 @@ def test_records_of_two_cases_are_refused(key):
 
     with pytest.raises(RecordError, match=f"{key} of the references must be one"):
         preventability(given)
+
+
+def row_of(case_id, collision, preset="nominal", family="H"):
+    return {
+        "case_id": case_id, "radio_preset": preset, "family": family, "collision": collision,
+    }  # fmt: skip
+
+
+REFERENCE_ROWS = {
+    "oracle": [row_of("H-1", False), row_of("H-2", True), row_of("H-1", False, "roof")],
+    "r157": [row_of("H-1", True), row_of("H-2", True), row_of("H-1", True, "roof")],
+    "aeb": [row_of("H-1", False), row_of("H-2", True), row_of("H-3", False)],
+}
+
+
+def test_cases_that_every_reference_played_are_labelled():
+    assert label_cases(REFERENCE_ROWS) == {"nominal": {"H-1": "aeb avoids", "H-2": "unavoidable"}}
+
+
+def test_collisions_are_counted_by_label_and_others_left_out():
+    rows = [
+        row_of("H-1", True),
+        row_of("H-2", True),
+        row_of("H-3", True),
+        row_of("H-1", True, "roof"),
+    ]
+
+    assert collisions_by_label(label_cases(REFERENCE_ROWS), rows) == {
+        "H": {
+            "nominal": {
+                "aeb avoids": {"cases": 1, "collisions": 1},
+                "unavoidable": {"cases": 1, "collisions": 1},
+            }
+        }
+    }
