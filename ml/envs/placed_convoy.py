@@ -72,12 +72,7 @@ def _read_part(path: Path, modified_ns: int) -> PlacedConvoy | None:
     for element in read_xml(path):
         if element.tag == _CAR and _is_placed(element):
             cars.append(tuple(element.get(name, "") for name in _ADDED_ATTRIBUTES))
-        elif element.tag == _TYPE and not len(element):
-            elements.append(ElementTree.tostring(element, "unicode"))
-        elif (
-            element.tag == _ROUTE and not len(element) and set(element.keys()) <= _ROUTE_ATTRIBUTES
-        ):
-            element.set("state", "1")  # kept when no car needs it
+        elif not len(element) and _is_kept(element):
             elements.append(ElementTree.tostring(element, "unicode"))
         else:
             return None
@@ -87,7 +82,7 @@ def _read_part(path: Path, modified_ns: int) -> PlacedConvoy | None:
 def _is_kept(element: ElementTree.Element) -> bool:
     """Return whether an element is a type or a plain route; a route is marked to stay."""
     if element.tag == _ROUTE and set(element.keys()) <= _ROUTE_ATTRIBUTES:
-        element.set("state", "1")
+        element.set("state", "1")  # kept when no car needs it
         return True
     return element.tag == _TYPE
 
