@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 from ml.evaluation.verdict import Json
+from ml.evaluation.verdict_text import STATUS_MARKS, wrapped
 
-_MARKS = {"pass": "ok  ", "fail": "FAIL", "open": "open"}
-_TEXT_WIDTH = 100
 _NAMED = 6
 
 
@@ -30,10 +28,12 @@ def format_evaluation(evaluation: Json) -> str:
     for policy, gates in evaluation["gates"].items():
         lines += [
             "",
-            *_wrapped("", f"{policy}: {evaluation['verdict'][policy]['text']}"),
+            *wrapped("", f"{policy}: {evaluation['verdict'][policy]['text']}"),
         ]
         for gate in gates:
-            lines += _wrapped(f"  {_MARKS[gate['status']]}  ", f"{gate['name']}: {gate['text']}")
+            lines += wrapped(
+                f"  {STATUS_MARKS[gate['status']]}  ", f"{gate['name']}: {gate['text']}"
+            )
             lines += _cases_line(gate["case_ids"])
     lines += ["", f"Result: {evaluation['result']}"]
     return "\n".join(lines)
@@ -57,7 +57,7 @@ def _coverage_lines(coverage: Json) -> list[str]:
     lines: list[str] = []
     missing = [entry for entry in coverage["not_realised"] if not entry["is_counted"]]
     if missing:
-        lines += _wrapped(
+        lines += wrapped(
             "  ", f"{len(missing)} episodes whose hazard did not happen as asked: not counted"
         )
         reasons = [
@@ -65,7 +65,7 @@ def _coverage_lines(coverage: Json) -> list[str]:
             f"{entry['hazard_failure']}"
             for entry in missing[:_NAMED]
         ]
-        lines += [line for reason in reasons for line in _wrapped("    ", reason)]
+        lines += [line for reason in reasons for line in wrapped("    ", reason)]
     if coverage["shortfalls"]:
         lines.append(
             f"  FAIL  coverage: {len(coverage['shortfalls'])} of {coverage['num_cells']} cells "
@@ -80,9 +80,4 @@ def _cases_line(case_ids: Sequence[str]) -> list[str]:
         return []
     more = len(case_ids) - _NAMED
     rest = f" and {more} more" if more > 0 else ""
-    return _wrapped("        ", f"cases: {', '.join(case_ids[:_NAMED])}{rest}")
-
-
-def _wrapped(indent: str, text: str) -> list[str]:
-    """Return the text as lines, all but the first indented by eight spaces."""
-    return textwrap.wrap(text, _TEXT_WIDTH, initial_indent=indent, subsequent_indent=" " * 8)
+    return wrapped("        ", f"cases: {', '.join(case_ids[:_NAMED])}{rest}")

@@ -6,7 +6,7 @@ import textwrap
 
 from ml.evaluation.verdict import FALSE_ALARM_LEVEL_MPS2, Json
 
-_MARKS = {"pass": "ok  ", "fail": "FAIL", "open": "open"}
+STATUS_MARKS = {"pass": "ok  ", "fail": "FAIL", "open": "open"}
 _TEXT_WIDTH = 100
 
 
@@ -23,7 +23,7 @@ def format_report(report: Json) -> str:
     lines = [f"Verdict: {verdict['result']}"]
     for reason in verdict["reasons"]:
         status, text = reason.split(": ", 1)
-        lines += _wrapped(f"  {_MARKS[status]}  ", text)
+        lines += wrapped(f"  {STATUS_MARKS[status]}  ", text)
     rows = {"policy": report, **report["baselines"]}
     lines += ["", f"  {'':8}{'episodes':>9}{'collisions':>12}  {'95 % interval':<20}false alarms/h"]
     lines += [_format_row(name, summary) for name, summary in rows.items()]
@@ -31,7 +31,7 @@ def format_report(report: Json) -> str:
     if not_realised:
         lines.append(f"  {not_realised} episodes whose hazard did not happen as asked: not counted")
     for name, comparison in verdict["comparisons"].items():
-        lines += _wrapped(
+        lines += wrapped(
             "  ",
             f"policy against {name}: {comparison['conclusion']} (crashed alone: policy "
             f"{comparison['policy_only']}, {name} {comparison['baseline_only']}; "
@@ -40,7 +40,7 @@ def format_report(report: Json) -> str:
     return "\n".join(lines)
 
 
-def _wrapped(indent: str, text: str) -> list[str]:
+def wrapped(indent: str, text: str) -> list[str]:
     """Return the text as lines, all but the first indented by eight spaces."""
     return textwrap.wrap(text, _TEXT_WIDTH, initial_indent=indent, subsequent_indent=" " * 8)
 
