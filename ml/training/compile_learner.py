@@ -25,7 +25,7 @@ from ml.policies.deep_set_policy import create_deep_set_policy_kwargs
 from ml.processors import usable_cores
 from ml.training import recipe
 from ml.training.learners import choose_learner, scale_rewards
-from ml.training.ppo_kernels import update_epoch
+from ml.training.ppo_kernels import take_step
 from ml.training.rollout import LEARNERS
 
 _FAST = LEARNERS[0]
@@ -71,7 +71,7 @@ def learner_compiled_beside(learner: str) -> Iterator[None]:
 
     Whoever needs one of them waits until it is there. With one core there is nothing to gain.
     """
-    if learner != _FAST or usable_cores() == 1 or is_kept(update_epoch):
+    if learner != _FAST or usable_cores() == 1 or is_kept(take_step):
         yield
         return
     search_path = os.pathsep.join(entry or os.curdir for entry in sys.path)

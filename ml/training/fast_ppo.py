@@ -30,6 +30,7 @@ from ml.training.rollout_actor import (
     PolicyArrays,
     RolloutActor,
 )
+from ml.training.update_pair import UpdatePair
 from ml.training.vector_adapter import WorkersVecEnv
 from ml.types import Float32Array, FloatArray
 
@@ -141,25 +142,23 @@ class FastPPO(PPO):
         networks = networks_of(self.policy)
         rollout = fast_update.pack_rollout(self.rollout_buffer, scales_of(self.policy))
         actor, critic = (fast_update.read_network(network, optimizer) for network in networks)
-        num_steps = fast_update.steps_taken(networks[0], optimizer)
         size = len(rollout.counts)
         num_batches = -(-size // self.batch_size)
+        scratches = self._memory(min(self.batch_size, size)).scratches
+        num_steps = fast_update.steps_taken(networks[0], optimizer)
         epochs: list[FloatArray] = []
-        for _ in range(self.n_epochs):
-            # The same generator as in stable-baselines3, so that the minibatches are the same.
-            order = np.random.permutation(size)  # noqa: NPY002
-            losses = np.zeros((num_batches, ppo_kernels.NUM_LOSSES))
-            num_taken = ppo_kernels.update_epoch(
-                actor, critic, rollout, order, self.batch_size, num_steps, settings,
-                self._memory(min(self.batch_size, size)).scratch, losses,
-            )  # fmt: skip
-            num_steps += num_taken
-            self._n_updates += 1
-            epochs.append(losses[: num_taken + 1])
-            if num_taken < num_batches:
-                break
+        with UpdatePair((actor, critic), rollout, settings, scratches, num_steps) as pair:
+            for _ in range(self.n_epochs):
+                # The generator of stable-baselines3, so that the minibatches are the same.
+                order = np.random.permutation(size)  # noqa: NPY002
+                losses = np.zeros((num_batches, ppo_kernels.NUM_LOSSES))
+                num_taken = pair.pass_over(order, self.batch_size, losses)
+                self._n_updates += 1
+                epochs.append(losses[: num_taken + 1])
+                if num_taken < num_batches:
+                    break
         for network, arrays in zip(networks, (actor, critic), strict=True):
-            fast_update.write_network(network, optimizer, arrays, num_steps)
+            fast_update.write_network(network, optimizer, arrays, pair.num_steps)
         return epochs
 
     def _memory(self, batch_size: int) -> fast_update.UpdateMemory:

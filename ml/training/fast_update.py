@@ -84,7 +84,7 @@ def _why_unsupported_optimizer(model: PPO) -> str | None:
 
 
 class UpdateMemory:
-    """The arrays of updates of one shape, kept from one to the next.
+    """The arrays of updates of one shape, kept from one to the next: the actor's, the critic's.
 
     Args:
         networks: Actor and critic.
@@ -96,22 +96,32 @@ class UpdateMemory:
         self, networks: tuple[NetworkTensors, NetworkTensors], batch_size: int, num_slots: int
     ) -> None:
         self.batch_size = batch_size
-        num_actions = int(networks[0].sizes[-1])
-        num_peers = batch_size * num_slots
-        forward = make_forward_scratch(networks, batch_size, num_slots)
-        widest = max(int(one.sizes[FIRST_WIDTH:].max()) for one in networks)
-        layer_size = batch_size * max(widest, forward.features.shape[1])
-        sizes = networks[0].sizes
-        backward = BackwardScratch(
-            layer=np.zeros(layer_size, np.float32),
-            layer_below=np.zeros(layer_size, np.float32),
-            hidden=np.zeros((num_peers, sizes[SIZE_HIDDEN]), np.float32),
-            embedded=np.zeros((num_peers, sizes[SIZE_EMBED]), np.float32),
-            ties=np.zeros(sizes[SIZE_EMBED], np.float32),
+        self.scratches = (
+            _update_scratch(networks, batch_size, num_slots),
+            _update_scratch(networks, batch_size, num_slots),
         )
-        rows = [np.zeros(batch_size, np.float32) for _ in range(4)]
-        batch = kernels.Minibatch(np.zeros((batch_size, num_actions), np.float32), *rows)
-        self.scratch = kernels.UpdateScratch(forward, backward, batch)
+
+
+def _update_scratch(
+    networks: tuple[NetworkTensors, NetworkTensors], batch_size: int, num_slots: int
+) -> kernels.UpdateScratch:
+    """Return memory that does for either network."""
+    num_actions = int(networks[0].sizes[-1])
+    num_peers = batch_size * num_slots
+    forward = make_forward_scratch(networks, batch_size, num_slots)
+    widest = max(int(one.sizes[FIRST_WIDTH:].max()) for one in networks)
+    layer_size = batch_size * max(widest, forward.features.shape[1])
+    sizes = networks[0].sizes
+    backward = BackwardScratch(
+        layer=np.zeros(layer_size, np.float32),
+        layer_below=np.zeros(layer_size, np.float32),
+        hidden=np.zeros((num_peers, sizes[SIZE_HIDDEN]), np.float32),
+        embedded=np.zeros((num_peers, sizes[SIZE_EMBED]), np.float32),
+        ties=np.zeros(sizes[SIZE_EMBED], np.float32),
+    )
+    rows = [np.zeros(batch_size, np.float32) for _ in range(4)]
+    batch = kernels.Minibatch(np.zeros((batch_size, num_actions), np.float32), *rows)
+    return kernels.UpdateScratch(forward, backward, batch)
 
 
 def read_network(

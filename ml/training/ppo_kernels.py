@@ -220,21 +220,22 @@ def _critic_loss(values: Float32Array, batch: Minibatch, settings: Settings, out
 
 
 @array_kernel
-def minibatch_gradient(actor: TrainedNetwork, critic: TrainedNetwork, num_rows: int,
-                       num_peers: int, settings: Settings, scratch: UpdateScratch,
-                       losses: FloatArray) -> None:  # fmt: skip
-    """Write both networks' gradients and the losses of the minibatch that the scratch holds.
+def actor_gradient(actor: TrainedNetwork, rollout: PackedRollout, chosen: IntArray,
+                   settings: Settings, scratch: UpdateScratch,
+                   losses: FloatArray) -> np.float32:  # fmt: skip
+    """Write the actor's gradient and losses of a minibatch; return the gradient's square.
 
     Args:
         actor: Its weights and gradient end in the log of the action's deviation.
-        critic: The critic.
-        num_rows: Steps of the minibatch.
-        num_peers: Number of their peers.
+        rollout: What was experienced.
+        chosen: The minibatch's steps in the rollout.
         settings: PPO's settings.
-        scratch: Holds the minibatch; its advantages are normalised in place where asked for.
-        losses: Shape (NUM_LOSSES,); written.
+        scratch: Memory of the actor's own; its advantages are normalised where asked for.
+        losses: Shape (NUM_LOSSES,); all but the critic's and the sum are written.
     """
     forward, backward, batch = scratch
+    num_rows = chosen.size
+    num_peers = gather_minibatch(rollout, chosen, forward, batch)
     if settings.is_normalizing and num_rows > 1:
         _normalize(batch.advantages[:num_rows])
     num_actions = batch.actions.shape[1]
@@ -249,15 +250,31 @@ def minibatch_gradient(actor: TrainedNetwork, critic: TrainedNetwork, num_rows: 
         losses,
     )
     backward_network(actor.arrays, num_rows, num_peers, forward, backward, actor.gradient)
+    return np.dot(actor.gradient, actor.gradient)  # type: ignore[no-any-return]
+
+
+@array_kernel
+def critic_gradient(critic: TrainedNetwork, rollout: PackedRollout, chosen: IntArray,
+                    settings: Settings, scratch: UpdateScratch,
+                    losses: FloatArray) -> np.float32:  # fmt: skip
+    """Write the critic's gradient and loss of a minibatch; return the gradient's square.
+
+    Args:
+        critic: The critic.
+        rollout: What was experienced.
+        chosen: The minibatch's steps in the rollout.
+        settings: PPO's settings.
+        scratch: Memory of the critic's own.
+        losses: Shape (NUM_LOSSES,); its VALUE_LOSS is written.
+    """
+    forward, backward, batch = scratch
+    num_rows = chosen.size
+    num_peers = gather_minibatch(rollout, chosen, forward, batch)
     values = forward_network(critic.arrays, num_rows, num_peers, forward)
     outer = backward.layer[:num_rows].reshape(num_rows, 1)
     _critic_loss(values, batch, settings, outer, losses)
     backward_network(critic.arrays, num_rows, num_peers, forward, backward, critic.gradient)
-    losses[LOSS] = (
-        losses[POLICY_LOSS]
-        + settings.entropy_coefficient * losses[ENTROPY_LOSS]
-        + settings.value_coefficient * losses[VALUE_LOSS]
-    )
+    return np.dot(critic.gradient, critic.gradient)  # type: ignore[no-any-return]
 
 
 @array_kernel
@@ -287,36 +304,29 @@ def adam_step(network: TrainedNetwork, num_steps: int, gradient_scale: float,
 
 
 @array_kernel
-def update_epoch(actor: TrainedNetwork, critic: TrainedNetwork, rollout: PackedRollout,
-                 order: IntArray, batch_size: int, num_steps: int, settings: Settings,
-                 scratch: UpdateScratch, losses: FloatArray) -> int:  # fmt: skip
-    """Pass over the rollout once.
+def take_step(actor: TrainedNetwork, critic: TrainedNetwork, square: float, num_steps: int,
+              settings: Settings, losses: FloatArray) -> bool:  # fmt: skip
+    """Sum a minibatch's losses and take a step of Adam, unless the policy has changed too much.
 
     Args:
         actor: The actor; changed in place.
         critic: The critic; changed in place.
-        rollout: What was experienced.
-        order: The rollout's steps in the order in which to take them.
-        batch_size: Steps of a minibatch; the last one may be smaller.
+        square: Of both gradients.
         num_steps: Steps of Adam taken before.
         settings: PPO's and Adam's settings.
-        scratch: Memory.
-        losses: One row for each minibatch, shape (minibatches, NUM_LOSSES); written.
+        losses: Shape (NUM_LOSSES,); its LOSS is written.
 
     Returns:
-        The number of Adam's steps: fewer than minibatches where the policy changed too much.
+        Whether the step was taken.
     """
-    index = 0
-    for start in range(0, order.size, batch_size):
-        chosen = order[start : start + batch_size]
-        num_peers = gather_minibatch(rollout, chosen, scratch.forward, scratch.batch)
-        row = losses[index]
-        minibatch_gradient(actor, critic, chosen.size, num_peers, settings, scratch, row)
-        if row[APPROX_KL] > 1.5 * settings.target_kl:
-            return index
-        square = np.dot(actor.gradient, actor.gradient) + np.dot(critic.gradient, critic.gradient)
-        scale = np.float32(settings.max_gradient_norm) / (np.sqrt(square) + _TINY_NORM)
-        index += 1
-        adam_step(actor, num_steps + index, min(scale, _ONE), settings)
-        adam_step(critic, num_steps + index, min(scale, _ONE), settings)
-    return index
+    losses[LOSS] = (
+        losses[POLICY_LOSS]
+        + settings.entropy_coefficient * losses[ENTROPY_LOSS]
+        + settings.value_coefficient * losses[VALUE_LOSS]
+    )
+    if losses[APPROX_KL] > 1.5 * settings.target_kl:
+        return False
+    scale = np.float32(settings.max_gradient_norm) / (np.sqrt(np.float32(square)) + _TINY_NORM)
+    adam_step(actor, num_steps + 1, min(scale, _ONE), settings)
+    adam_step(critic, num_steps + 1, min(scale, _ONE), settings)
+    return True

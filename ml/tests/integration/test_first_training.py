@@ -6,13 +6,13 @@ import pytest
 
 from ml.policies.deep_set_kernels import pack_observations
 from ml.training.compile_learner import compile_learner
-from ml.training.ppo_kernels import update_epoch
+from ml.training.ppo_kernels import take_step
 from ml.training.rollout_kernels import act, compute_advantages, scale_rewards
 from ml.training.train_convoy import main
 
 pytestmark = pytest.mark.integration
 
-KERNELS = (pack_observations, act, scale_rewards, compute_advantages, update_epoch)
+KERNELS = (pack_observations, act, scale_rewards, compute_advantages, take_step)
 TWO_STEPS = ("--total_timesteps", "2", "--n_steps", "2", "--n_envs", "1", "--skip_eval",
              "--dev_episodes", "0", "--quiet")  # fmt: skip
 

@@ -67,13 +67,18 @@ def fast_gradient(model, batch):
     rollout = fast_update.pack_rollout(buffer, scales_of(model.policy))
     num_rows = len(batch["ego"])
     memory = fast_update.UpdateMemory(networks, num_rows, batch["peer_mask"].shape[1])
-    scratch = memory.scratch
-    order = np.arange(num_rows)
-    num_peers = ppo_kernels.gather_minibatch(rollout, order, scratch.forward, scratch.batch)
+    chosen = np.arange(num_rows)
     actor, critic = (fast_update.read_network(one, model.policy.optimizer) for one in networks)
     losses = np.zeros(ppo_kernels.NUM_LOSSES)
-    chosen = fast_update.update_settings(model, 0.2, 0.3)
-    ppo_kernels.minibatch_gradient(actor, critic, num_rows, num_peers, chosen, scratch, losses)
+    wanted = fast_update.update_settings(model, 0.2, 0.3)
+    squares = [
+        gradient(network, rollout, chosen, wanted, scratch, losses)
+        for gradient, network, scratch in zip(
+            (ppo_kernels.actor_gradient, ppo_kernels.critic_gradient),
+            (actor, critic), memory.scratches, strict=True,
+        )
+    ]  # fmt: skip
+    ppo_kernels.take_step(actor, critic, sum(squares), 0, wanted, losses)
     return losses[ppo_kernels.LOSS], [actor.gradient, critic.gradient]
 
 
