@@ -22,7 +22,7 @@ from ml.envs.shared_arrays import SharedArrays, memory_file
 from ml.envs.supervision import Supervision, WorkerCounts
 from ml.envs.worker_messages import Actor, Call, EpisodeEnd, Play, Played, Reset, WorkerSetup
 from ml.envs.worker_pool import WorkerPool
-from ml.envs.workers_step import Arrays, WorkersStep, steps_of_plays
+from ml.envs.workers_step import Arrays, PlayedSteps, WorkersStep, join_plays
 from ml.errors import ConfigError
 from ml.types import MAX_ENVIRONMENTS
 
@@ -247,7 +247,7 @@ class ConvoyWorkers:
         make_actor: Callable[..., Actor],
         arguments: Sequence[tuple[Any, ...]],
         num_steps: int,
-    ) -> tuple[list[WorkersStep], list[dict[str, npt.NDArray[Any]]]]:
+    ) -> tuple[PlayedSteps, list[dict[str, npt.NDArray[Any]]]]:
         """Let every worker take steps with an actor of its own, without a message for each.
 
         Args:
@@ -256,7 +256,7 @@ class ConvoyWorkers:
             num_steps: Steps of each environment.
 
         Returns:
-            What each step led to, and what each environment's actor kept, (num_steps, ...) by name.
+            What the steps led to, and what each environment's actor kept, (num_steps, ...) by name.
 
         Raises:
             RoadSenseError: As ``receive``.
@@ -277,8 +277,8 @@ class ConvoyWorkers:
             {name: np.concatenate([part.result[name] for part in row]) for name in row[0].result}
             for row in parts
         ]
-        steps, actions = steps_of_plays(parts, self._arrays.observations)
-        self._played += actions
+        steps = join_plays(parts, self._arrays.observations)
+        self._played += list(steps.actions)
         self._forget()
         return steps, results
 

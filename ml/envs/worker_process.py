@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pickle
 import select
@@ -9,7 +10,9 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from typing import Any
 
 from ml.envs.environment_worker import MESSAGE, STEP, STOP, Channel
@@ -21,6 +24,15 @@ _WORKER_CODE = (
 )
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
 """Environment variables of every worker."""
+
+_PIPE_BYTES = 1 << 20
+"""A rollout of 512 steps is 0.3 MB, which is written while nobody reads yet."""
+
+
+def _widen(pipe: Connection) -> None:
+    """Let a pipe hold a whole message, where the system allows that: its writer then goes on."""
+    with suppress(OSError, AttributeError):
+        fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 class WorkerLostError(Exception):
@@ -49,6 +61,8 @@ class WorkerProcess:
         self._command_bell, self._answer_bell = Bell.new(), Bell.new()
         their_commands, self._commands = Pipe(duplex=False)
         self._answers, their_answers = Pipe(duplex=False)
+        for pipe in (self._commands, self._answers):
+            _widen(pipe)
         their_lifeline, self._lifeline = os.pipe()
         channel = Channel(
             commands=their_commands.fileno(), answers=their_answers.fileno(),

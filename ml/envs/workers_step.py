@@ -1,4 +1,4 @@
-"""What a step of several environments led to, also of steps that were played without messages."""
+"""What steps of several environments led to, one by one or played without messages."""
 
 from __future__ import annotations
 
@@ -39,44 +39,80 @@ class WorkersStep:
     next_infos: list[dict[str, Any] | None]
 
 
-def steps_of_plays(
+@dataclass(frozen=True)
+class PlayedSteps:
+    """Steps that all environments took by themselves.
+
+    Attributes:
+        observations: By key, before each step and after the last one, which are the first ones of
+            the next episode where one ended; shape (num_steps + 1, num_envs, ...).
+        actions: Shape (num_steps, num_envs, ...).
+        rewards: Shape (num_steps, num_envs), float64.
+        terminated: Shape (num_steps, num_envs), bool.
+        truncated: Shape (num_steps, num_envs), bool.
+        ends: The episodes that ended, by step and environment.
+    """
+
+    observations: Arrays
+    actions: npt.NDArray[Any]
+    rewards: npt.NDArray[np.float64]
+    terminated: npt.NDArray[np.bool_]
+    truncated: npt.NDArray[np.bool_]
+    ends: dict[tuple[int, int], PlayedEnd]
+
+
+@dataclass(frozen=True)
+class PlayedEnd:
+    """The end of an episode within a play.
+
+    Attributes:
+        info: The last step's info, without the reward's terms.
+        observation: The last one, by key.
+    """
+
+    info: dict[str, Any]
+    observation: Arrays
+
+
+def join_plays(
     parts: Sequence[Sequence[Played]], last_observations: Mapping[str, npt.NDArray[Any]]
-) -> tuple[list[WorkersStep], list[npt.NDArray[Any]]]:
-    """Return what each step of a play led to, and its actions, shape (num_envs, ...).
+) -> PlayedSteps:
+    """Return what the environments played as one.
 
     Args:
         parts: Of each environment, one after the other, together as many steps for each.
         last_observations: By key, after the last step, shape (num_envs, ...).
     """
-    observations = {
-        key: np.stack([*_joined([[part.observations[key] for part in row] for row in parts]), rows])
-        for key, rows in last_observations.items()
+    num_steps = sum(len(part.rewards) for part in parts[0])
+    observations = {}
+    for key, last in last_observations.items():
+        rows = np.empty((num_steps + 1, *last.shape), last.dtype)
+        _join([[part.observations[key] for part in row] for row in parts], rows)
+        rows[num_steps] = last
+        observations[key] = rows
+
+    def joined(name: str) -> npt.NDArray[Any]:
+        values = [[getattr(part, name) for part in row] for row in parts]
+        first = values[0][0]
+        return _join(values, np.empty((num_steps, len(parts), *first.shape[1:]), first.dtype))
+
+    ends = {
+        (step, number): PlayedEnd(end.info, last)
+        for number, row in enumerate(parts)
+        for part in row
+        for step, end, last in part.ends
     }
-    actions = _joined([[part.actions for part in row] for row in parts])
-    rewards = _joined([[part.rewards for part in row] for row in parts])
-    terminated = _joined([[part.terminated for part in row] for row in parts])
-    truncated = _joined([[part.truncated for part in row] for row in parts])
-    ends = [{step: (end, last) for part in row for step, end, last in part.ends} for row in parts]
-    nothing = {key: np.zeros_like(rows[0]) for key, rows in observations.items()}
-    steps = []
-    for number in range(len(rewards)):
-        found = [row.get(number) for row in ends]
-        at_end = nothing
-        if any(found):
-            at_end = {key: rows.copy() for key, rows in nothing.items()}
-            for row, one in enumerate(found):
-                for key, value in one[1].items() if one else ():
-                    at_end[key][row] = value
-        step = WorkersStep(
-            {key: rows[number + 1] for key, rows in observations.items()},
-            rewards[number], terminated[number], truncated[number], at_end,
-            [one[0].info if one else None for one in found],
-            [one[0].next_info if one else None for one in found],
-        )  # fmt: skip
-        steps.append(step)
-    return steps, list(actions)
+    return PlayedSteps(
+        observations, joined("actions"), joined("rewards"), joined("terminated"),
+        joined("truncated"), dict(sorted(ends.items())),
+    )  # fmt: skip
 
 
-def _joined(parts: Sequence[Sequence[npt.NDArray[Any]]]) -> npt.NDArray[Any]:
-    """Return one array of all environments' parts, shape (num_steps, num_envs, ...)."""
-    return np.stack([np.concatenate(row) for row in parts], axis=1)
+def _join(parts: Sequence[Sequence[npt.NDArray[Any]]], out: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Write each environment's parts, one after the other, into its column; return ``out``."""
+    for column, row in enumerate(parts):
+        begin = 0
+        for part in row:
+            out[begin : begin + len(part), column] = part
+            begin += len(part)
+    return out

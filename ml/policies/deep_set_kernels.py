@@ -60,6 +60,20 @@ class ForwardScratch(NamedTuple):
     layers: Float32Array
 
 
+def forward_scratch(sizes: IntArray, num_rows: int, num_slots: int) -> ForwardScratch:
+    """Return memory for forward passes of a network over at most ``num_rows`` observations."""
+    ego, features, hidden, embed, _ = sizes[:FIRST_WIDTH]
+    num_peers = num_rows * num_slots
+    return ForwardScratch(
+        counts=np.zeros(num_rows, np.int64),
+        peers=np.zeros((num_peers, features), np.float32),
+        features=np.zeros((num_rows, embed + ego), np.float32),
+        hidden=np.zeros((num_peers, hidden), np.float32),
+        embedded=np.zeros((num_peers, embed), np.float32),
+        layers=np.zeros(num_rows * sizes[FIRST_WIDTH:].sum(), np.float32),
+    )
+
+
 class BackwardScratch(NamedTuple):
     """Gradients with respect to what a forward pass left.
 
@@ -79,7 +93,7 @@ class BackwardScratch(NamedTuple):
 
 
 @array_kernel
-def _tanh_in_place(values: Float32Array) -> None:
+def tanh_in_place(values: Float32Array) -> None:
     """Replace each value x by tanh(x) = d / (d + 2), d = exp(2 x) - 1, to 2e-7 of itself.
 
     2 x = k ln 2 + r with an integer k and |r| <= ln(2) / 2; exp(r) - 1 is its Taylor series to the
@@ -99,7 +113,7 @@ def _tanh_in_place(values: Float32Array) -> None:
 
 
 @array_kernel
-def _relu_in_place(values: Float32Array) -> None:
+def relu_in_place(values: Float32Array) -> None:
     """Replace each value below 0 by 0; NaN stays."""
     for i in range(values.size):
         values[i] = _ZERO if values[i] < _ZERO else values[i]
@@ -195,13 +209,13 @@ def forward_network(network: NetworkArrays, num_rows: int, num_peers: int,
     if num_peers > 0:
         matrix_1 = matrix.reshape(hidden_size, num_features)
         _apply_layer(scratch.peers[:num_peers], matrix_1, bias, hidden)
-        _relu_in_place(hidden.reshape(hidden.size))
+        relu_in_place(hidden.reshape(hidden.size))
     end = position + embed * hidden_size
     matrix, bias = weights[position:end], weights[end : end + embed]
     position = end + embed
     if num_peers > 0:
         _apply_layer(hidden, matrix.reshape(embed, hidden_size), bias, embedded)
-        _relu_in_place(embedded.reshape(embedded.size))
+        relu_in_place(embedded.reshape(embedded.size))
     _pool_maximum(scratch.counts[:num_rows], embedded, scratch.features)
 
     inputs = scratch.features[:num_rows]
@@ -216,9 +230,9 @@ def forward_network(network: NetworkArrays, num_rows: int, num_peers: int,
         _apply_layer(inputs, matrix.reshape(width, num_inputs), bias, out)
         if layer < sizes.size - 1:
             if sizes[SIZE_ACTIVATION] == TANH:
-                _tanh_in_place(flat)
+                tanh_in_place(flat)
             else:
-                _relu_in_place(flat)
+                relu_in_place(flat)
         written += num_rows * width
         inputs = out
     return inputs

@@ -128,17 +128,12 @@ def make_forward_scratch(
     networks: tuple[NetworkTensors, NetworkTensors], num_rows: int, num_slots: int
 ) -> kernels.ForwardScratch:
     """Return memory for forward passes of either network over at most ``num_rows`` observations."""
-    ego, features, hidden, embed, _ = networks[0].sizes[: kernels.FIRST_WIDTH]
-    widths = max(int(one.sizes[kernels.FIRST_WIDTH :].sum()) for one in networks)
-    num_peers = num_rows * num_slots
-    return kernels.ForwardScratch(
-        counts=np.zeros(num_rows, np.int64),
-        peers=np.zeros((num_peers, features), np.float32),
-        features=np.zeros((num_rows, embed + ego), np.float32),
-        hidden=np.zeros((num_peers, hidden), np.float32),
-        embedded=np.zeros((num_peers, embed), np.float32),
-        layers=np.zeros(num_rows * widths, np.float32),
-    )
+
+    def width(sizes: IntArray) -> int:
+        return int(sizes[kernels.FIRST_WIDTH :].sum())
+
+    largest = max((network.sizes for network in networks), key=width)
+    return kernels.forward_scratch(largest, num_rows, num_slots)
 
 
 def scales_of(policy: ActorCriticPolicy) -> tuple[Float32Array, Float32Array]:
@@ -241,7 +236,7 @@ def lone_actor_of(policy: ActorCriticPolicy) -> LoneActor:
         kernels.NetworkArrays(networks[0].read(), networks[0].sizes),
         scales_of(policy),
         bounds=(low, high),
-        scratch=make_forward_scratch(networks, 1, space["peer_mask"].shape[0]),
+        num_slots=space["peer_mask"].shape[0],
     )
 
 

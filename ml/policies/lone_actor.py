@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ml.errors import PolicyError
-from ml.policies import deep_set_kernels as kernels
+from ml.policies import row_forward_kernels
+from ml.policies.deep_set_kernels import SIZE_EGO, SIZE_EMBED, SIZE_FEATURES, NetworkArrays
 from ml.types import Float32Array
 
 
@@ -23,18 +24,26 @@ class LoneActor:
         actor: The actor's network.
         scales: What to divide the ego's and a peer's features by.
         bounds: Lower and upper bounds of the action, each flat.
-        scratch: Memory for one observation.
+        num_slots: Slots for peers in an observation.
     """
 
     def __init__(
         self,
-        actor: kernels.NetworkArrays,
+        actor: NetworkArrays,
         scales: tuple[Float32Array, Float32Array],
         *,
         bounds: tuple[Float32Array, Float32Array],
-        scratch: kernels.ForwardScratch,
+        num_slots: int,
     ) -> None:
-        self._actor, self._scales, self._bounds, self._scratch = actor, scales, bounds, scratch
+        weights, sizes = row_forward_kernels.transposed(actor)
+        self._policy = (weights, sizes, np.concatenate(scales), np.stack(bounds))
+        num_features = int(sizes[SIZE_EMBED] + sizes[SIZE_EGO])
+        self._memory = (
+            np.zeros(1, np.int64),
+            np.zeros((num_slots, int(sizes[SIZE_FEATURES])), np.float32),
+            np.zeros((1, num_features), np.float32),
+            np.zeros(row_forward_kernels.row_memory_size(sizes), np.float32),
+        )
 
     def predict(
         self, observation: Mapping[str, np.ndarray[Any, Any]], *, deterministic: bool
@@ -50,11 +59,10 @@ class LoneActor:
         """
         if not deterministic:
             raise PolicyError("deterministic must be True. Got False. Use the model itself.")
-        scratch = self._scratch
-        num_peers = kernels.pack_observations(
-            observation["ego"][None], observation["peers"][None], observation["peer_mask"][None],
-            *self._scales, scratch.counts, scratch.peers, scratch.features,
+        bounds = self._policy[3]
+        action = np.empty(bounds.shape[1], np.float32)
+        row_forward_kernels.act_best(
+            *self._policy, observation["ego"], observation["peers"], observation["peer_mask"],
+            *self._memory, action,
         )  # fmt: skip
-        means = kernels.forward_network(self._actor, 1, num_peers, scratch)[0]
-        action: Float32Array = np.clip(means, *self._bounds)
         return action, None

@@ -7,21 +7,24 @@ nothing of this module. The same seed draws the same random numbers in the same 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import explained_variance
-from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+from stable_baselines3.common.vec_env import VecEnv
 
+from ml.envs.workers_step import Arrays
 from ml.errors import PolicyError
-from ml.policies.deep_set_kernels import NetworkArrays, forward_network, pack_observations
-from ml.policies.fast_forward import as_rows, make_forward_scratch, networks_of, scales_of
+from ml.policies.deep_set_kernels import NetworkArrays, forward_scratch
+from ml.policies.fast_forward import as_rows, networks_of, scales_of
+from ml.policies.row_forward_kernels import forward_observation, row_memory_size, transposed
 from ml.training import fast_update, ppo_kernels, rollout_kernels
+from ml.training.reward_scaling import ScaledRewards
 from ml.training.rollout_actor import (
     ACTIONS,
     LOG_PROBS,
@@ -31,7 +34,7 @@ from ml.training.rollout_actor import (
     RolloutActor,
 )
 from ml.training.update_pair import UpdatePair
-from ml.training.vector_adapter import WorkersVecEnv
+from ml.training.vector_adapter import PlayedRollout, WorkersVecEnv
 from ml.types import Float32Array, FloatArray
 
 _MEANS = {
@@ -40,6 +43,9 @@ _MEANS = {
     "train/value_loss": ppo_kernels.VALUE_LOSS,
     "train/clip_fraction": ppo_kernels.CLIP_FRACTION,
 }
+
+_KEPT = (ACTIONS, VALUES, LOG_PROBS)
+_AXES = {"ego": 1, "peers": 2, "peer_mask": 1}
 
 
 def accelerate(model: PPO) -> str | None:
@@ -81,33 +87,87 @@ class FastPPO(PPO):
             n_rollout_steps: Steps of each environment.
         """
         self.policy.set_training_mode(False)
-        n_steps = 0
         rollout_buffer.reset()
         callback.on_rollout_start()
         actor = _Actor(self, env.num_envs)
-        actor.play_ahead(env, n_rollout_steps)
         with fast_update.one_blas_thread():
-            while n_steps < n_rollout_steps:
-                actions, clipped_actions, values, log_probs = actor.act(self._last_obs)
-                new_obs, rewards, dones, infos = env.step(clipped_actions)
-                self.num_timesteps += env.num_envs
-                callback.update_locals(locals())
-                if not callback.on_step():
-                    return False
-                self._update_info_buffer(infos, dones)
-                n_steps += 1
-                for idx in np.flatnonzero(dones):
-                    final_obs = infos[idx].get("terminal_observation")
-                    if final_obs is not None and infos[idx].get("TimeLimit.truncated", False):
-                        rewards[idx] += self.gamma * actor.values(final_obs)[0]
-                _store(rollout_buffer, self._last_obs, self._last_episode_starts, rewards,
-                       (actions, values, log_probs))  # fmt: skip
-                self._last_obs, self._last_episode_starts = new_obs, dones  # type: ignore[assignment]  # a dict
+            if isinstance(env, ScaledRewards) and env.workers is not None:
+                played = actor.play(env.workers, n_rollout_steps)
+                is_going_on = self._take_played(env, callback, rollout_buffer, actor, played)
+            else:
+                is_going_on = self._take_steps(env, callback, rollout_buffer, actor)
+            if not is_going_on:
+                return False
             last_values = actor.values(self._last_obs)
+        dones = self._last_episode_starts
         _finish(rollout_buffer, last_values, dones)
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
+
+    def _take_steps(
+        self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, actor: _Actor
+    ) -> bool:
+        """Fill the buffer step by step; return whether the training goes on."""
+        n_rollout_steps = rollout_buffer.buffer_size
+        for n_steps in range(n_rollout_steps):  # noqa: B007 - for the callback
+            actions, clipped_actions, values, log_probs = actor.act(self._last_obs)
+            new_obs, rewards, dones, infos = env.step(clipped_actions)
+            self.num_timesteps += env.num_envs
+            callback.update_locals(locals())
+            if not callback.on_step():
+                return False
+            self._count_ends(infos, dones, rewards, actor)
+            _store(rollout_buffer, self._last_obs, self._last_episode_starts, rewards,
+                   (actions, values, log_probs))  # fmt: skip
+            self._last_obs, self._last_episode_starts = new_obs, dones  # type: ignore[assignment]  # a dict
+        return True
+
+    def _take_played(
+        self,
+        env: ScaledRewards,
+        callback: BaseCallback,
+        rollout_buffer: RolloutBuffer,
+        actor: _Actor,
+        played: PlayedRollout,
+    ) -> bool:
+        """Fill the buffer with what was played; return whether the training goes on."""
+        steps, n_rollout_steps = played.steps, rollout_buffer.buffer_size
+        all_dones = steps.terminated | steps.truncated
+        all_rewards = env.scale(steps.rewards.astype(np.float32), all_dones)
+        kept = [np.stack([row[name] for row in played.results], axis=1) for name in _KEPT]
+        nothing: list[dict[str, Any]] = [{} for _ in range(env.num_envs)]
+        rows = zip(all_rewards, all_dones, steps.actions, *kept, strict=True)
+        for n_steps, row in enumerate(rows):
+            rewards, dones, clipped_actions, actions, values, log_probs = row
+            new_obs = {key: every[n_steps + 1] for key, every in steps.observations.items()}
+            infos = played.infos.get(n_steps, nothing)
+            self.num_timesteps += env.num_envs
+            callback.update_locals(locals())
+            if not callback.on_step():
+                return False
+            if infos is not nothing:
+                self._count_ends(infos, dones, rewards, actor)
+        _store_all(rollout_buffer, steps.observations, self._last_episode_starts, all_dones)
+        rollout_buffer.rewards[:] = all_rewards
+        rollout_buffer.actions[:], rollout_buffer.values[:], rollout_buffer.log_probs[:] = kept
+        self._last_obs = new_obs
+        self._last_episode_starts = all_dones[-1]
+        return True
+
+    def _count_ends(
+        self,
+        infos: list[dict[str, Any]],
+        dones: npt.NDArray[np.bool_],
+        rewards: Float32Array,
+        actor: _Actor,
+    ) -> None:
+        """Note the episodes that ended, and add what lies beyond an end that is none of its own."""
+        self._update_info_buffer(infos, dones)
+        for idx in np.flatnonzero(dones):
+            final_obs = infos[idx].get("terminal_observation")
+            if final_obs is not None and infos[idx].get("TimeLimit.truncated", False):
+                rewards[idx] += self.gamma * actor.values(final_obs)[0]
 
     # --- The update -----------------------------------------------------------------------------
 
@@ -176,18 +236,21 @@ class _Actor:
     """The policy as it is at the beginning of a rollout, for all environments at once."""
 
     def __init__(self, model: FastPPO, num_envs: int) -> None:
-        networks = networks_of(model.policy)
-        self._actor, self._critic = (NetworkArrays(one.read(), one.sizes) for one in networks)
+        networks = [NetworkArrays(one.read(), one.sizes) for one in networks_of(model.policy)]
+        self._actor, self._critic = (transposed(network) for network in networks)
+        self._plain_critic = networks[1]
         space: Any = model.observation_space
-        num_slots = space["peer_mask"].shape[0]
-        self._scratch = make_forward_scratch(networks, num_envs, num_slots)
-        self._scratch_of_one = make_forward_scratch(networks, 1, num_slots)
+        self._num_slots = space["peer_mask"].shape[0]
+        memory_size = max(row_memory_size(network.sizes) for network in networks)
+        one = forward_scratch(networks[1].sizes, 1, self._num_slots)
+        memory = np.zeros(memory_size, np.float32)
+        self._scratch = rollout_kernels.RowScratch(one.counts, one.peers, one.features, memory)
         action_space: Any = model.action_space
-        bounds = (action_space.low.reshape(-1), action_space.high.reshape(-1))
-        self._scaling = rollout_kernels.Scaling(*scales_of(model.policy), *bounds)
-        self._num_envs, self._num_actions = num_envs, bounds[0].size
+        bounds = np.stack([action_space.low.reshape(-1), action_space.high.reshape(-1)])
+        scales = np.concatenate(scales_of(model.policy))
+        self._scaling = rollout_kernels.Scaling(scales, bounds)
+        self._num_envs, self._num_actions = num_envs, bounds.shape[1]
         self._decision = self._new_decision()
-        self._played: Iterator[rollout_kernels.Decision] = iter(())
 
     def _new_decision(self) -> rollout_kernels.Decision:
         """Return memory for a decision."""
@@ -205,31 +268,18 @@ class _Actor:
         noise: Float32Array = torch.empty((self._num_envs, self._num_actions)).normal_().numpy()
         return noise
 
-    def play_ahead(self, env: VecEnv, num_steps: int) -> None:
-        """Let environments in processes of their own play the rollout, where that is possible."""
-        base = env
-        while isinstance(base, VecEnvWrapper):
-            base = base.venv
-        if not isinstance(base, WorkersVecEnv):
-            return
+    def play(self, workers: WorkersVecEnv, num_steps: int) -> PlayedRollout:
+        """Let environments in processes of their own play a rollout."""
         noise = np.stack([self._draw_noise() for _ in range(num_steps)], axis=1)
-        policy = PolicyArrays(self._actor, self._critic, self._scaling, self._scratch_of_one)
-        kept = base.play(RolloutActor, [(policy, rows) for rows in noise], num_steps)
-        actions, values, log_probs = (
-            np.stack([row[name] for row in kept], axis=1) for name in (ACTIONS, VALUES, LOG_PROBS)
-        )
-        clipped = np.clip(actions, self._scaling.low, self._scaling.high)
-        self._played = map(rollout_kernels.Decision, actions, clipped, values, log_probs)
+        policy = PolicyArrays(self._actor, self._plain_critic, self._scaling, self._num_slots)
+        return workers.play(RolloutActor, [(policy, rows) for rows in noise], num_steps)
 
     def act(self, observation: Any) -> rollout_kernels.Decision:  # noqa: ANN401 - SB3's union
-        """Draw actions, or return those played; the next call may overwrite them.
+        """Draw actions; the next call may overwrite them.
 
         Raises:
             PolicyError: An action or a value is no finite number.
         """
-        played = next(self._played, None)
-        if played is not None:
-            return played
         is_finite = rollout_kernels.act(
             self._actor, self._critic, observation["ego"], observation["peers"],
             observation["peer_mask"], self._draw_noise(), self._scaling, self._scratch,
@@ -241,14 +291,15 @@ class _Actor:
 
     def values(self, observation: Any) -> Float32Array:  # noqa: ANN401 - SB3's union
         """Return the critic's values of one observation or of one for each environment."""
-        ego = as_rows(observation["ego"], 1)
-        scratch = self._scratch
-        num_peers = pack_observations(
-            ego, as_rows(observation["peers"], 2), as_rows(observation["peer_mask"], 1),
-            self._scaling.ego, self._scaling.peer,
-            scratch.counts, scratch.peers, scratch.features,
-        )  # fmt: skip
-        return forward_network(self._critic, len(ego), num_peers, scratch)[:, 0].copy()
+        rows = [as_rows(observation[key], num_axes) for key, num_axes in _AXES.items()]
+        scales, (counts, packed, features, memory) = self._scaling.scales, self._scratch
+        values = [
+            forward_observation(
+                *self._critic, scales, ego, peers, mask, counts, packed, features, memory
+            )[0]
+            for ego, peers, mask in zip(*rows, strict=True)
+        ]
+        return np.array(values, np.float32)
 
 
 def _store(
@@ -266,6 +317,19 @@ def _store(
     buffer.rewards[row], buffer.episode_starts[row] = rewards, episode_starts
     buffer.pos = row + 1
     buffer.full = buffer.pos == buffer.buffer_size
+
+
+def _store_all(
+    buffer: RolloutBuffer,
+    observations: Arrays,
+    first_starts: npt.NDArray[Any] | None,
+    dones: npt.NDArray[np.bool_],
+) -> None:
+    """Fill the buffer's observations, and what of them began an episode."""
+    for key, values in buffer.observations.items():  # type: ignore[attr-defined]  # a dict here
+        values[:] = observations[key][:-1]
+    buffer.episode_starts[0], buffer.episode_starts[1:] = first_starts, dones[:-1]
+    buffer.pos, buffer.full = buffer.buffer_size, True
 
 
 def _finish(buffer: RolloutBuffer, last_values: Float32Array, dones: Any) -> None:  # noqa: ANN401

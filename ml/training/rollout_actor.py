@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ml.errors import PolicyError
-from ml.policies.deep_set_kernels import ForwardScratch, NetworkArrays
+from ml.policies.deep_set_kernels import NetworkArrays, forward_network, forward_scratch
+from ml.policies.row_forward_kernels import row_memory_size
 from ml.training import rollout_kernels
 from ml.types import Float32Array
 
@@ -26,20 +27,22 @@ class PolicyArrays(NamedTuple):
     """Everything of a policy that acting needs.
 
     Attributes:
-        actor: The actor; its weights end in the log of the action's deviation.
+        actor: The actor, ``transposed``; its weights end in the log of the action's deviation.
         critic: The critic.
         scaling: Scales of the observation, bounds of the action.
-        scratch: Memory for one observation.
+        num_slots: Slots for peers in an observation.
     """
 
     actor: NetworkArrays
     critic: NetworkArrays
     scaling: rollout_kernels.Scaling
-    scratch: ForwardScratch
+    num_slots: int
 
 
 class RolloutActor:
     """Draws actions with given random numbers, and keeps what a rollout needs of them.
+
+    The critic looks at all observations at once in the end.
 
     Args:
         policy: The policy.
@@ -47,40 +50,45 @@ class RolloutActor:
     """
 
     def __init__(self, policy: PolicyArrays, noise: Float32Array) -> None:
-        self._policy, self._noise = policy, noise
-        num_steps, num_actions = noise.shape
-        self._kept: dict[str, Float32Array] = {
-            ACTIONS: np.zeros((num_steps, num_actions), np.float32),
-            VALUES: np.zeros(num_steps, np.float32),
-            LOG_PROBS: np.zeros(num_steps, np.float32),
-        }
-        self._decision = rollout_kernels.Decision(
-            np.empty((1, num_actions), np.float32),
-            np.empty((1, num_actions), np.float32),
-            np.empty(1, np.float32),
-            np.empty(1, np.float32),
-        )
+        self._critic, self._noise, self._num_slots = policy.critic, noise, policy.num_slots
+        self._actor = (*policy.actor, *policy.scaling)
+        num_steps = len(noise)
+        self._actions, self._clipped = np.zeros_like(noise), np.zeros_like(noise)
+        self._log_probs = np.zeros((num_steps, 1), np.float32)
+        self._scratch = forward_scratch(policy.critic.sizes, num_steps, policy.num_slots)
+        self._memory = np.zeros(row_memory_size(policy.actor.sizes), np.float32)
+        self._num_peers = 0
 
     def act(self, observation: Mapping[str, np.ndarray[Any, Any]], step: int) -> Float32Array:
-        """Return the action for an observation, within its bounds.
+        """Return the action for an observation, within its bounds; steps come in their order.
 
         Raises:
-            PolicyError: The action or the value is no finite number.
+            PolicyError: The action is no finite number.
         """
-        policy, decision = self._policy, self._decision
-        is_finite = rollout_kernels.act(
-            policy.actor, policy.critic, observation["ego"][None], observation["peers"][None],
-            observation["peer_mask"][None], self._noise[step : step + 1], policy.scaling,
-            policy.scratch, decision,
+        scratch, row = self._scratch, slice(step, step + 1)
+        clipped: Float32Array = self._clipped[step]
+        is_finite = rollout_kernels.act_alone(
+            *self._actor, observation["ego"], observation["peers"], observation["peer_mask"],
+            self._noise[step], scratch.counts[row], scratch.peers[self._num_peers :],
+            scratch.features[row], self._memory, self._actions[step], clipped,
+            self._log_probs[step],
         )  # fmt: skip
         if not is_finite:
             raise PolicyError(NOT_FINITE)
-        kept = self._kept
-        kept[ACTIONS][step], kept[VALUES][step] = decision.actions[0], decision.values[0]
-        kept[LOG_PROBS][step] = decision.log_probs[0]
-        clipped: Float32Array = decision.clipped[0]
+        self._num_peers += int(scratch.counts[step])
         return clipped
 
     def result(self) -> dict[str, Float32Array]:
-        """Return the actions before they were bound, the values and the log-probabilities."""
-        return self._kept
+        """Return the actions before they were bound, the values and the log-probabilities.
+
+        Raises:
+            PolicyError: A value is no finite number.
+        """
+        values = forward_network(self._critic, len(self._noise), self._num_peers, self._scratch)
+        if not np.isfinite(values).all():
+            raise PolicyError(NOT_FINITE)
+        return {
+            ACTIONS: self._actions,
+            VALUES: values[:, 0].copy(),
+            LOG_PROBS: self._log_probs[:, 0],
+        }

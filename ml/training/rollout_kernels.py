@@ -10,25 +10,28 @@ from typing import NamedTuple
 import numpy as np
 
 from ml.kernels import array_kernel
-from ml.policies.deep_set_kernels import (
-    ForwardScratch,
-    NetworkArrays,
-    forward_network,
-    pack_observations,
-)
-from ml.types import BoolArray, Float32Array, FloatArray
+from ml.policies.deep_set_kernels import NetworkArrays
+from ml.policies.row_forward_kernels import forward_observation, forward_row
+from ml.types import BoolArray, Float32Array, FloatArray, IntArray
 
 _ZERO, _ONE, _TWO = (np.float32(value) for value in (0.0, 1.0, 2.0))
 _LOG_SQRT_2_PI = np.float32(0.5 * np.log(2.0 * np.pi))
 
 
 class Scaling(NamedTuple):
-    """Scales of `ego` (E,) and `peer` (F,), bounds `low` and `high` of the action (A,)."""
+    """`scales` of an ego's and a peer's features (E + F,), `bounds` of the action (2, A)."""
 
-    ego: Float32Array
-    peer: Float32Array
-    low: Float32Array
-    high: Float32Array
+    scales: Float32Array
+    bounds: Float32Array
+
+
+class RowScratch(NamedTuple):
+    """Memory for one observation: see ``forward_observation``."""
+
+    counts: IntArray
+    peers: Float32Array
+    features: Float32Array
+    memory: Float32Array
 
 
 class Decision(NamedTuple):
@@ -42,13 +45,13 @@ class Decision(NamedTuple):
 
 @array_kernel
 def act(actor: NetworkArrays, critic: NetworkArrays, ego: Float32Array, peers: Float32Array,
-        mask: Float32Array, noise: Float32Array, scaling: Scaling, scratch: ForwardScratch,
+        mask: Float32Array, noise: Float32Array, scaling: Scaling, scratch: RowScratch,
         out: Decision) -> bool:  # fmt: skip
     """Draw an action for each observation: ``mean + std * noise``.
 
     Args:
-        actor: Its weights end in the log of the action's deviation.
-        critic: The critic.
+        actor: ``transposed``; its weights end in the log of the action's deviation.
+        critic: The critic, ``transposed``.
         ego: Shape (rows, E).
         peers: Shape (rows, slots, F).
         mask: Shape (rows, slots).
@@ -60,29 +63,75 @@ def act(actor: NetworkArrays, critic: NetworkArrays, ego: Float32Array, peers: F
     Returns:
         Whether every action and value is a finite number.
     """
-    num_rows, num_actions = noise.shape
-    num_peers = pack_observations(
-        ego, peers, mask, scaling.ego, scaling.peer, scratch.counts, scratch.peers, scratch.features
-    )
-    values = forward_network(critic, num_rows, num_peers, scratch)
     total = _ZERO
-    for row in range(num_rows):
-        out.values[row] = values[row, 0]
-        total += values[row, 0]
-    means = forward_network(actor, num_rows, num_peers, scratch)
-    log_std = actor.weights[-num_actions:]
-    for row in range(num_rows):
-        log_prob = _ZERO
-        for column in range(num_actions):
-            std = np.exp(log_std[column])
-            action = means[row, column] + std * noise[row, column]
-            distance = action - means[row, column]
-            log_prob -= distance * distance / (_TWO * std * std) + np.log(std) + _LOG_SQRT_2_PI
-            out.actions[row, column] = action
-            out.clipped[row, column] = min(max(action, scaling.low[column]), scaling.high[column])
-            total += action
-        out.log_probs[row] = log_prob
+    log_std = actor.weights[-noise.shape[1] :]
+    for row in range(noise.shape[0]):
+        mean = forward_observation(
+            actor.weights, actor.sizes, scaling.scales, ego[row], peers[row], mask[row],
+            scratch.counts, scratch.peers, scratch.features, scratch.memory,
+        )  # fmt: skip
+        out.log_probs[row] = _draw(
+            mean, log_std, noise[row], scaling.bounds, out.actions[row], out.clipped[row]
+        )
+        present = scratch.peers[: scratch.counts[0]]
+        out.values[row] = forward_row(
+            critic.weights, critic.sizes, present, scratch.features[0], scratch.memory
+        )[0]
+        total += out.log_probs[row] + out.values[row]
     return bool(np.isfinite(total))
+
+
+@array_kernel
+def _draw(mean: Float32Array, log_std: Float32Array, noise: Float32Array, bounds: Float32Array,
+          action: Float32Array, clipped: Float32Array) -> np.float32:  # fmt: skip
+    """Write an action and the same within its bounds; return the log density of the first."""
+    log_prob = _ZERO
+    for column in range(noise.size):
+        std = np.exp(log_std[column])
+        drawn = mean[column] + std * noise[column]
+        distance = drawn - mean[column]
+        log_prob -= distance * distance / (_TWO * std * std) + np.log(std) + _LOG_SQRT_2_PI
+        action[column] = drawn
+        clipped[column] = min(max(drawn, bounds[0, column]), bounds[1, column])
+    return log_prob
+
+
+@array_kernel
+def act_alone(weights: Float32Array, sizes: IntArray, scales: Float32Array, bounds: Float32Array,
+              ego: Float32Array, peers: Float32Array, mask: Float32Array, noise: Float32Array,
+              counts: IntArray, packed: Float32Array, features: Float32Array,
+              memory: Float32Array, action: Float32Array, clipped: Float32Array,
+              log_prob: Float32Array) -> bool:  # fmt: skip
+    """Draw an action for one observation, and leave that as the networks take it.
+
+    The arguments are plain arrays: a call finds out their kinds, and takes longer for tuples.
+
+    Args:
+        weights: The actor's, ``transposed``; they end in the log of the action's deviation.
+        sizes: The actor's.
+        scales: As ``forward_observation``'s, like all but the following.
+        bounds: Lowest and highest action, shape (2, A).
+        ego: See there.
+        peers: See there.
+        mask: See there.
+        noise: Standard normal numbers, shape (A,).
+        counts: See there.
+        packed: See there.
+        features: See there.
+        memory: See there.
+        action: Written, shape (A,).
+        clipped: The action within its bounds, shape (A,); written.
+        log_prob: The action's log density, shape (1,); written.
+
+    Returns:
+        Whether the action is finite.
+    """
+    mean = forward_observation(
+        weights, sizes, scales, ego, peers, mask, counts, packed, features, memory
+    )
+    log_std = weights[weights.size - noise.size :]
+    log_prob[0] = _draw(mean, log_std, noise, bounds, action, clipped)
+    return bool(np.isfinite(log_prob[0]))
 
 
 @array_kernel
@@ -131,32 +180,33 @@ def scale_rewards(rewards: Float32Array, dones: BoolArray, discounted: FloatArra
     Sample Variances", 1979, for the moments.
 
     Args:
-        rewards: Shape (environments,).
-        dones: Whether the step ended an episode, shape (environments,).
+        rewards: Shape (steps, environments).
+        dones: Whether a step ended an episode, shape (steps, environments).
         discounted: Discounted return of each environment, shape (environments,); updated, and set
             to 0 at the end of an episode.
         moments: Mean, variance and number of discounted returns so far; updated.
         limits: Discount, what is added to the variance, largest scaled reward.
-        out: Shape (environments,); written.
+        out: Shape (steps, environments); written.
     """
-    num_envs = rewards.size
+    num_steps, num_envs = rewards.shape
     gamma, epsilon, largest = limits
-    mean = 0.0
-    for env in range(num_envs):
-        discounted[env] = discounted[env] * gamma + rewards[env]
-        mean += discounted[env]
-    mean /= num_envs
-    square = 0.0
-    for env in range(num_envs):
-        square += (discounted[env] - mean) ** 2
-    count = moments[2]
-    total = count + num_envs
-    distance = mean - moments[0]
-    square += moments[1] * count + distance * distance * count * num_envs / total
-    moments[0] += distance * num_envs / total
-    moments[1], moments[2] = square / total, total
-    deviation = np.sqrt(moments[1] + epsilon)
-    for env in range(num_envs):
-        out[env] = min(max(rewards[env] / deviation, -largest), largest)
-        if dones[env]:
-            discounted[env] = 0.0
+    for step in range(num_steps):
+        mean = 0.0
+        for env in range(num_envs):
+            discounted[env] = discounted[env] * gamma + rewards[step, env]
+            mean += discounted[env]
+        mean /= num_envs
+        square = 0.0
+        for env in range(num_envs):
+            square += (discounted[env] - mean) ** 2
+        count = moments[2]
+        total = count + num_envs
+        distance = mean - moments[0]
+        square += moments[1] * count + distance * distance * count * num_envs / total
+        moments[0] += distance * num_envs / total
+        moments[1], moments[2] = square / total, total
+        deviation = np.sqrt(moments[1] + epsilon)
+        for env in range(num_envs):
+            out[step, env] = min(max(rewards[step, env] / deviation, -largest), largest)
+            if dones[step, env]:
+                discounted[env] = 0.0

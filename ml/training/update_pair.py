@@ -6,7 +6,6 @@ has memory of its own, and the weights are the same on one core as on two.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
@@ -17,8 +16,6 @@ from ml.types import FloatArray, IntArray
 
 LEAST_ROWS_FOR_TWO = 128
 """Below it a gradient takes less time than it takes to wake another thread up."""
-
-_Gradient = Callable[..., float]
 
 
 class UpdatePair:
@@ -76,9 +73,9 @@ class UpdatePair:
             for network, scratch in zip(self._networks, self._scratches, strict=True)
         )
         if self._other is None:
-            return kernels.actor_gradient(*actor) + kernels.critic_gradient(*critic)
+            return float(kernels.actor_gradient(*actor) + kernels.critic_gradient(*critic))
         other = self._other.submit(kernels.critic_gradient, *critic)
-        return kernels.actor_gradient(*actor) + other.result()
+        return float(kernels.actor_gradient(*actor) + other.result())
 
     def __enter__(self) -> Self:
         """Return the pair."""

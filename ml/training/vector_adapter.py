@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,25 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 from ml.envs.supervision import WorkerCounts
 from ml.envs.vector_env import ConvoyWorkers
 from ml.envs.worker_messages import Actor
-from ml.envs.workers_step import Arrays, WorkersStep
+from ml.envs.workers_step import Arrays, PlayedSteps, WorkersStep
 from ml.errors import ConfigError
 from ml.types import FloatArray
 
 VecEnvIndices = None | int | Iterable[int]
+
+
+class PlayedRollout(NamedTuple):
+    """What environments did by themselves.
+
+    Attributes:
+        steps: Their steps.
+        infos: Of each step in which an episode ended: the infos of all environments.
+        results: What each environment's actor kept, (num_steps, ...) by name.
+    """
+
+    steps: PlayedSteps
+    infos: dict[int, list[dict[str, Any]]]
+    results: list[dict[str, npt.NDArray[Any]]]
 
 
 class WorkersVecEnv(VecEnv):
@@ -40,7 +54,6 @@ class WorkersVecEnv(VecEnv):
         self._returns = np.zeros(workers.num_envs)
         self._lengths = np.zeros(workers.num_envs, np.int64)
         self._started_s = time.monotonic()
-        self._played: deque[WorkersStep] = deque()
         self.play_s = 0.0
         super().__init__(workers.num_envs, workers.observation_space, workers.action_space)
 
@@ -66,31 +79,46 @@ class WorkersVecEnv(VecEnv):
         make_actor: Callable[..., Actor],
         arguments: Sequence[tuple[Any, ...]],
         num_steps: int,
-    ) -> list[dict[str, npt.NDArray[Any]]]:
-        """Let the environments take the next steps by themselves; ``step`` then gives them out.
+    ) -> PlayedRollout:
+        """Let the environments take the next steps by themselves.
 
         Args:
             make_actor: Importable; makes the actor of an environment's process.
             arguments: Its arguments, of each environment.
             num_steps: Steps of each environment.
-
-        Returns:
-            What each environment's actor kept, (num_steps, ...) by name.
         """
         begun_s = time.perf_counter()
         steps, results = self._workers.play(make_actor, arguments, num_steps)
-        self._played.extend(steps)
+        infos = self._played_infos(steps)
         self.play_s += time.perf_counter() - begun_s
-        return results
+        return PlayedRollout(steps, infos, results)
+
+    def _played_infos(self, steps: PlayedSteps) -> dict[int, list[dict[str, Any]]]:
+        """Return all environments' infos of each step in which an episode ended."""
+        infos: dict[int, list[dict[str, Any]]] = {}
+        begins = [0] * self.num_envs
+        for (step, row), end in steps.ends.items():
+            self._count(row, steps.rewards[begins[row] : step + 1, row])
+            begins[row] = step + 1
+            is_cut = bool(steps.truncated[step, row] and not steps.terminated[step, row])
+            info = self._end_info(row, end.info, end.observation, is_truncated=is_cut)
+            infos.setdefault(step, [{} for _ in range(self.num_envs)])[row] = info
+        for row, begin in enumerate(begins):
+            self._count(row, steps.rewards[begin:, row])
+        return infos
+
+    def _count(self, row: int, rewards: FloatArray) -> None:
+        """Add the rewards of further steps of an episode."""
+        self._returns[row] = functools.reduce(float.__add__, rewards.tolist(), self._returns[row])
+        self._lengths[row] += len(rewards)
 
     def step_async(self, actions: npt.NDArray[Any]) -> None:
-        """Let every environment take a step, unless it has taken it already."""
-        if not self._played:
-            self._workers.send(actions)
+        """Let every environment take a step."""
+        self._workers.send(actions)
 
     def step_wait(self) -> VecEnvStepReturn:
         """Wait for the step; what is returned stays as it is during the next one."""
-        step = self._played.popleft() if self._played else self._workers.receive()
+        step = self._workers.receive()
         self._returns += step.rewards
         self._lengths += 1
         infos = [self._info(step, row) for row in range(self.num_envs)]
@@ -102,6 +130,14 @@ class WorkersVecEnv(VecEnv):
         final_info = step.final_infos[row]
         if final_info is None:
             return {}
+        last = {key: rows[row].copy() for key, rows in step.final_observations.items()}
+        is_cut = bool(step.truncated[row] and not step.terminated[row])
+        return self._end_info(row, final_info, last, is_truncated=is_cut)
+
+    def _end_info(
+        self, row: int, info: Mapping[str, Any], last_observation: Arrays, *, is_truncated: bool
+    ) -> dict[str, Any]:
+        """Return the info of an episode's last step, and begin to count the next one."""
         episode = {
             "r": float(self._returns[row]),
             "l": int(self._lengths[row]),
@@ -109,9 +145,9 @@ class WorkersVecEnv(VecEnv):
         }
         self._returns[row], self._lengths[row] = 0.0, 0
         return {
-            **final_info,
-            "terminal_observation": {k: v[row].copy() for k, v in step.final_observations.items()},
-            "TimeLimit.truncated": bool(step.truncated[row] and not step.terminated[row]),
+            **info,
+            "terminal_observation": last_observation,
+            "TimeLimit.truncated": is_truncated,
             "episode": episode,
         }
 

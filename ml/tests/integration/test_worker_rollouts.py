@@ -5,8 +5,8 @@ import pytest
 
 from ml.envs.vector_env import ConvoyWorkers
 from ml.provenance import REPOSITORY_ROOT
-from ml.training import fast_ppo
 from ml.training.arguments import parse_args
+from ml.training.reward_scaling import ScaledRewards
 from ml.training.stage_shares import TimedVecEnv
 from ml.training.train_convoy import make_model
 from ml.training.vector_adapter import WorkersVecEnv
@@ -41,7 +41,7 @@ def weights_of(model):
 
 def test_played_rollout_is_the_one_taken_in_steps(learn, monkeypatch):
     played = learn(1).rollout_buffer
-    monkeypatch.setattr(fast_ppo._Actor, "play_ahead", lambda *_: None)
+    monkeypatch.setattr(ScaledRewards, "workers", None)
     stepped = learn(1).rollout_buffer
 
     assert played.episode_starts.sum() > 2  # an episode has ended

@@ -63,13 +63,31 @@ def stepped(workers):
 
 
 def as_lists(step):
-    """Return everything that a step says; final observations only where an episode ended."""
+    """Return everything that a step says; what it says of the end only where an episode ended."""
     ended = [row for row, info in enumerate(step.final_infos) if info is not None]
     return [
         {key: rows.tolist() for key, rows in step.observations.items()},
         step.rewards.tolist(), step.terminated.tolist(), step.truncated.tolist(),
         [step.final_observations["count"][row].tolist() for row in ended],
-        step.final_infos, step.next_infos,
+        [step.final_infos[row] for row in ended],
+    ]  # fmt: skip
+
+
+def played_lists(steps):
+    """Return the same of each step of a play."""
+    ends = [
+        [end for (number, _), end in steps.ends.items() if number == step]
+        for step in range(len(steps.rewards))
+    ]
+    return [
+        [
+            {key: rows[step + 1].tolist() for key, rows in steps.observations.items()},
+            steps.rewards[step].tolist(), steps.terminated[step].tolist(),
+            steps.truncated[step].tolist(),
+            [end.observation["count"].tolist() for end in ends[step]],
+            [end.info for end in ends[step]],
+        ]
+        for step in range(len(steps.rewards))
     ]  # fmt: skip
 
 
@@ -82,10 +100,10 @@ class TestPlay:
         expected = stepped(alone)
         steps, kept = played(together)
 
-        assert [as_lists(step) for step in steps] == expected
+        assert played_lists(steps) == expected
         assert [row["seen"].tolist() for row in kept] == [SEEN, SEEN]
         # Index 1, episode 1, step 2: 100 + 10 + 2, and (8 + 4) / 64.
-        assert steps[4].rewards[1] == 112.1875
+        assert steps.rewards[4, 1] == 112.1875
 
     def test_plays_and_steps_go_on_from_one_another(self, open_workers):
         alone, together = open_workers(), open_workers()
@@ -97,7 +115,7 @@ class TestPlay:
         middle = as_lists(together.step(TABLES[:, 4]))
         last, _ = played(together, 5, 8)
 
-        found = [as_lists(step) for step in first] + [middle] + [as_lists(step) for step in last]
+        found = [*played_lists(first), middle, *played_lists(last)]
         assert found == expected
 
     def test_next_episode_can_be_chosen_before_a_play(self, open_workers):
@@ -107,9 +125,7 @@ class TestPlay:
 
         steps, _ = played(workers)
 
-        assert [step.observations["count"][:, 0].tolist() for step in steps[2::3]] == [
-            [7, 9], [8, 10],
-        ]  # fmt: skip
+        assert steps.observations["count"][3::3, :, 0].tolist() == [[7, 9], [8, 10]]
 
 
 class TestReplacement:
@@ -124,7 +140,7 @@ class TestReplacement:
         steps, kept = played(workers, 1)
         expected, seen = played(fine, 1)
 
-        assert [as_lists(step) for step in steps] == [as_lists(step) for step in expected]
+        assert played_lists(steps) == played_lists(expected)
         assert [row["seen"].tolist() for row in kept] == [row["seen"].tolist() for row in seen]
         # It died in step 2 of episode 1, and took up the step before the play again.
         assert workers.counts.as_dict() == {
@@ -140,7 +156,7 @@ class TestReplacement:
 
         steps, _ = played(workers)
 
-        assert [as_lists(step) for step in steps] == [as_lists(step) for step in played(fine)[0]]
+        assert played_lists(steps) == played_lists(played(fine)[0])
         assert (workers.counts.lost, workers.counts.replayed_steps) == (1, 0)
 
     def test_grown_worker_is_replaced_within_a_play(self, open_workers):
@@ -151,7 +167,7 @@ class TestReplacement:
         steps, kept = played(grown)
         expected, seen = played(fine)
 
-        assert [as_lists(s)[:5] for s in steps] == [as_lists(s)[:5] for s in expected]
+        assert played_lists(steps) == played_lists(expected)
         assert [row["seen"].tolist() for row in kept] == [row["seen"].tolist() for row in seen]
         # Two episodes of each environment end within eight steps.
         assert grown.counts.recycled == 4
@@ -180,24 +196,41 @@ class TestReplacement:
 
 
 class TestAdapter:
-    def test_steps_that_were_played_are_given_out_one_by_one(self, open_workers):
+    def test_played_rollout_says_what_its_steps_say(self, open_workers):
         alone, together = WorkersVecEnv(open_workers()), WorkersVecEnv(open_workers())
         alone.reset()
         together.reset()
-        together.play(TableActor, [(table,) for table in TABLES], NUM_STEPS)
 
-        for actions in TABLES.swapaxes(0, 1):
-            expected, found = alone.step(actions), together.step(actions)
-            assert found[0]["count"].tolist() == expected[0]["count"].tolist()
-            assert found[1].tolist() == expected[1].tolist()
-            assert found[2].tolist() == expected[2].tolist()
-            for one, other in zip(found[3], expected[3], strict=True):
+        rollout = together.play(TableActor, [(table,) for table in TABLES], NUM_STEPS)
+
+        assert sorted(rollout.infos) == [2, 5]
+        for number, actions in enumerate(TABLES.swapaxes(0, 1)):
+            observations, rewards, dones, infos = alone.step(actions)
+            steps = rollout.steps
+            assert steps.observations["count"][number + 1].tolist() == (
+                observations["count"].tolist()
+            )
+            assert steps.rewards[number].astype(np.float32).tolist() == rewards.tolist()
+            assert (steps.terminated | steps.truncated)[number].tolist() == dones.tolist()
+            for one, other in zip(rollout.infos.get(number, [{}, {}]), infos, strict=True):
                 assert one.keys() == other.keys()
                 assert one.get("TimeLimit.truncated") == other.get("TimeLimit.truncated")
-                assert one.get("episode", {}).get("r") == other.get("episode", {}).get("r")
+                for key in ("r", "l"):
+                    assert one.get("episode", {}).get(key) == other.get("episode", {}).get(key)
                 assert str(one.get("terminal_observation")) == str(
                     other.get("terminal_observation")
                 )
         assert together.play_s > 0.0
-        # What comes next is a step of its own again.
-        assert together.step(TABLES[:, 0])[1].tolist() == alone.step(TABLES[:, 0])[1].tolist()
+
+    def test_returns_are_counted_on_from_plays_to_steps_and_back(self, open_workers):
+        alone, together = WorkersVecEnv(open_workers()), WorkersVecEnv(open_workers())
+        alone.reset()
+        together.reset()
+        expected = [alone.step(actions)[3] for actions in TABLES.swapaxes(0, 1)]
+
+        together.play(TableActor, [(table[:1],) for table in TABLES], 1)
+        together.step(TABLES[:, 1])
+        rollout = together.play(TableActor, [(table[2:],) for table in TABLES], NUM_STEPS - 2)
+
+        returns = [[info["episode"]["r"] for info in rollout.infos[step]] for step in (0, 3)]
+        assert returns == [[info["episode"]["r"] for info in expected[step]] for step in (2, 5)]
