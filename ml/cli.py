@@ -63,6 +63,12 @@ VERBS = {
         "parse_compare_args",
         "Compare evaluations on the same episodes.",
     ),
+    "robustness": Verb(
+        "ml.evaluation.robustness",
+        "ml.evaluation.robustness_arguments",
+        "parse_robustness_args",
+        "Draw collisions against loss, bursts, delay and cars ahead.",
+    ),
     "replay": Verb(
         "ml.evaluation.replay",
         "ml.evaluation.replay_arguments",
@@ -99,7 +105,7 @@ VERBS = {
 def help_text() -> str:
     """Return the help, one line per verb."""
     lines = ["usage: roadsense VERB [options]", "", "verbs:"]
-    lines += [f"  {name:10}{verb.meaning}" for name, verb in VERBS.items()]
+    lines += [f"  {name:12}{verb.meaning}" for name, verb in VERBS.items()]
     lines += ["", "roadsense VERB --help lists a verb's options; roadsense --version the version."]
     return "\n".join(lines) + "\n"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -47,6 +47,11 @@ class EvaluationPlan:
         """Return all episodes by radio preset."""
         return plays_by_preset(self.protocol, self.cases, self.players)
 
+    @property
+    def play(self) -> Callable[..., EpisodeRecord]:
+        """What a process does to play a case."""
+        return play_case
+
     def environment_kwargs(self, radio_preset: str) -> dict[str, object]:
         """Return the arguments of the environment that plays under a radio preset."""
         return {
@@ -82,7 +87,7 @@ def play_missing(
             arguments = [(play.player, play.case, preset, followers) for play in group]
             _check_code(plan)
             with open_workers(plan.environment_kwargs(preset), size) as workers:
-                for _, row in workers.call_each(play_case, arguments):
+                for _, row in workers.call_each(plan.play, arguments):
                     store.add(row)
                     done += 1
                     display.update(done, partial(_place, row), is_last=done == total)

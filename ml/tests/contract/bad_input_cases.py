@@ -139,6 +139,8 @@ def least_command(verb, folder):
         "evaluate": {"--model": "driver", "--episodes": "1"},
         "compare": dict(zip(("DIR_A", "DIR_B"), example_records(), strict=True)),
         "replay": {"--model": "driver", "--video": str(folder / "out.gif")},
+        "robustness": {"--output_dir": str(folder / "out"), "--episodes": "1",
+                       "--axes": "delay", "--baselines": "driver"},
         "table": {"--episodes": "2"},
         "radio": {"PARAMS": "front_9m", "--output_dir": str(folder / "out")},
         "report": {"DIR": example_evaluation()},
