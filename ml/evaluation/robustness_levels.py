@@ -18,10 +18,12 @@ from ml.types import MAX_PEERS
 BURST_AXIS_LOSS = 0.5
 """Its mean burst is 2 frames where losses are independent of each other."""
 
+# Delays are multiples of the boards' period, so that the control steps meet each link in the same
+# phase and the age grows by the delay exactly.
 VALUES: Mapping[str, tuple[float, ...]] = {
     "loss": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
     "burst": (2.0, 3.0, 5.0, 10.0, 20.0, 50.0),
-    "delay": (0.0, 50.0, 100.0, 200.0, 300.0, 500.0, 700.0, 900.0),
+    "delay": (0.0, 100.0, 200.0, 300.0, 400.0, 500.0, 700.0, 900.0),
     "peers": tuple(float(size) for size in range(1, MAX_PEERS + 1)),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import median
 
 from ml.evaluation.episodes import EpisodeRecord
 from ml.evaluation.robustness_levels import Level
@@ -29,6 +30,8 @@ _DELAY_TOLERANCE_MS = 5.0
 _MS_PER_S = 1000.0
 
 RowsByPolicy = Mapping[str, Sequence[EpisodeRecord]]
+RowsByLevel = Mapping[str, Mapping[str, Sequence[EpisodeRecord]]]
+"""Rows by policy and name of the level."""
 
 
 def axis_points(axis: str, levels: Sequence[Level], rows_by_policy: RowsByPolicy) -> Json:
@@ -43,8 +46,7 @@ def axis_points(axis: str, levels: Sequence[Level], rows_by_policy: RowsByPolicy
         policy: {level.name: _of_level(all_rows, level) for level in levels}
         for policy, all_rows in rows_by_policy.items()
     }
-    measured = [_measured(level, rows) for level in levels]
-    first_age_ms = measured[0]["mean_age_ms"]
+    measured = [_measured(level, levels[0], rows) for level in levels]
     return {
         "levels": [
             {
@@ -52,7 +54,7 @@ def axis_points(axis: str, levels: Sequence[Level], rows_by_policy: RowsByPolicy
                 "value": level.value,
                 "asked": asked_of(level),
                 "measured": found,
-                "is_realised": is_realised_as_asked(level, found, first_age_ms),
+                "is_realised": is_realised_as_asked(level, found),
             }
             for level, found in zip(levels, measured, strict=True)
         ],
@@ -72,25 +74,22 @@ def asked_of(level: Level) -> Json:
     }
 
 
-def is_realised_as_asked(level: Level, measured: Json, age_without_delay_ms: float | None) -> bool:
+def is_realised_as_asked(level: Level, measured: Json) -> bool:
     """Return whether what was measured is what a level asks, within 4 standard deviations.
 
     Loss: a mean of two-state trials with the correlation c = 1 - p - r from each to the next has
     the variance loss (1 - loss) (1 + c) / (1 - c) / n. Mean burst: lengths are geometric, with
-    the variance B (B - 1) / n. Delay: the mean age grows by it, all else being the same.
+    the variance B (B - 1) / n. Delay: the age in a case grows by it, all else being the same.
 
     Args:
         level: The level.
         measured: As in the axis' levels.
-        age_without_delay_ms: Mean age at the first level of the axis [ms].
     """
     if level.axis == "peers":
         return bool(measured["num_peers"] == level.value)
     if level.axis == "delay":
-        if measured["mean_age_ms"] is None or age_without_delay_ms is None:
-            return False
-        added_ms = measured["mean_age_ms"] - age_without_delay_ms
-        return bool(abs(added_ms - level.value) <= _DELAY_TOLERANCE_MS)
+        added_ms = measured["added_delay_ms"]
+        return added_ms is not None and abs(added_ms - level.value) <= _DELAY_TOLERANCE_MS
     if level.loss is None or level.mean_burst is None or measured["loss"] is None:
         return False
     is_loss_met = abs(measured["loss"] - level.loss) <= loss_tolerance(
@@ -132,8 +131,8 @@ def _hazards(rows: Sequence[EpisodeRecord]) -> list[EpisodeRecord]:
     return [row for row in rows if row["family"] != _CALM]
 
 
-def _measured(level: Level, rows: Mapping[str, Mapping[str, Sequence[EpisodeRecord]]]) -> Json:
-    """Return what the radio did at a level.
+def _measured(level: Level, first: Level, rows: RowsByLevel) -> Json:
+    """Return what the radio did at a level of an axis that begins with another one.
 
     All policies met the same fates of frames, so counts are those of one policy: the mean over all.
     """
@@ -150,13 +149,31 @@ def _measured(level: Level, rows: Mapping[str, Mapping[str, Sequence[EpisodeReco
         "bursts": round(bursts / len(rows)),
         "mean_burst": lost / bursts if bursts else None,
         "mean_age_ms": _MS_PER_S * age_s / ages if ages else None,
+        "added_delay_ms": _added_delay_ms(level, first, rows) if level.axis == "delay" else None,
         "num_peers": sizes.pop() if len(sizes) == 1 else None,
     }
 
 
-def _point(
-    level: Level, policy: str, rows: Mapping[str, Mapping[str, Sequence[EpisodeRecord]]]
-) -> Json:
+def _added_delay_ms(level: Level, first: Level, rows: RowsByLevel) -> float | None:
+    """Return how much older the states held are than in the same cases at the first level [ms].
+
+    The median over policies and cases, because an episode that ended earlier has other frames.
+    """
+    added_ms = []
+    for by_level in rows.values():
+        before = {row["case_id"]: row for row in _hazards(by_level[first.name])}
+        for row in _hazards(by_level[level.name]):
+            base = before[row["case_id"]]
+            if row["link_ages"] and base["link_ages"]:
+                added_s = (
+                    row["link_age_sum_s"] / row["link_ages"]
+                    - base["link_age_sum_s"] / base["link_ages"]
+                )
+                added_ms.append(_MS_PER_S * added_s)
+    return median(added_ms) if added_ms else None
+
+
+def _point(level: Level, policy: str, rows: RowsByLevel) -> Json:
     """Return a policy's collisions, false alarms and difference to the rule at a level."""
     own = rows[policy][level.name]
     hazards = _hazards(own)

@@ -21,6 +21,7 @@ from ml.command_line import OneLineArgumentParser
 from ml.envs.convoy_env import ConvoyEnv
 from ml.errors import RoadSenseError
 from ml.espnow_emulator import report_contents
+from ml.evaluation import robustness
 from ml.provenance import REPOSITORY_ROOT
 from ml.records import write_json_lines
 from ml.tests.evaluation_folders import write_evaluation
@@ -187,6 +188,7 @@ def stop_where_work_begins(monkeypatch):
     monkeypatch.setattr(ConvoyEnv, "step", stop)
     monkeypatch.setattr(PPO, "learn", stop)
     monkeypatch.setattr(report_contents, "make_report", stop)
+    monkeypatch.setattr(robustness, "make_robustness_plan", stop)
 
 
 def contents(folder):

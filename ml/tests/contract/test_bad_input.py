@@ -131,6 +131,9 @@ def test_a_path_to_the_wrong_thing_is_used_or_refused_on_one_line(verb, flag, st
         (["report", "missing"], 1),
         (["calibrate", "/dev/zero", "--output", "out.json"], 1),
         (["compare", "/dev/zero", "missing"], 1),
+        (["robustness", "--output_dir", "out", "--model", "missing.zip"], 1),
+        (["robustness", "--output_dir", "out", "--axes", "los"], 2),
+        (["robustness", "--output_dir", "out", "--baselines", "eebl", "--episodes", "0"], 2),
         (["compare", "--group", "x=missing", "--group", "y="], 2),
     ],
 )

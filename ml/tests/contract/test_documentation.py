@@ -148,6 +148,7 @@ def test_every_flag_named_belongs_to_a_command_of_the_page(page):
         ("ml.espnow_emulator.report", "docs/radio_report.md"),
         ("ml.evaluation.compare", "docs/compare.md"),
         ("ml.evaluation.replay", "docs/replay.md"),
+        ("ml.evaluation.robustness", "docs/robustness.md"),
         ("ml.reporting.report", "docs/report.md"),
     ],
 )

@@ -1,0 +1,79 @@
+"""The robustness curves on the real SUMO: any number of workers, continued, two ways to a point."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ml.errors import RecordError
+from ml.evaluation import robustness_levels
+from ml.evaluation.robustness import main
+
+pytestmark = pytest.mark.integration
+
+FILES = ("robustness.json", "robustness.html", "robustness.md", "records/eebl.jsonl",
+         "records/driver.jsonl", "radio/loss_0.5.json", "inputs.json")  # fmt: skip
+
+
+def run(folder, *more):
+    main(["--output_dir", str(folder), "--episodes", "2", "--axes", "loss", "burst",
+          "--baselines", "driver", "eebl", "--quiet", *more])  # fmt: skip
+
+
+def contents(folder):
+    return {name: (folder / name).read_bytes() for name in FILES}
+
+
+def rows_at(folder, level):
+    lines = (folder / "records" / "eebl.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    return [{**row, "radio_preset": ""} for row in rows if row["radio_preset"] == level]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Half of all frames lost, once as independent losses and once as bursts of two frames."""
+    folder = tmp_path_factory.mktemp("robustness")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(robustness_levels, "VALUES", {"loss": (0.5,), "burst": (2.0,)})
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        run(folder / "one", "--workers", "1")
+        run(folder / "two", "--workers", "2")
+        records = folder / "two" / "records" / "eebl.jsonl"
+        kept = records.read_text().splitlines(keepends=True)
+        before = contents(folder / "two")
+        records.write_text("".join(kept[1:3]) + kept[3][:40])
+        run(folder / "two", "--workers", "1")
+        with pytest.raises(RecordError, match="robustness .* instead of robustness"):
+            run(folder / "two", "--seed", "1")
+    return folder, before
+
+
+def test_files_do_not_depend_on_the_number_of_workers(finished):
+    folder, before = finished
+
+    assert before == contents(folder / "one")
+
+
+def test_files_do_not_depend_on_an_interruption(finished):
+    folder, before = finished
+
+    assert contents(folder / "two") == before
+
+
+def test_bursts_of_two_frames_are_independent_losses_of_one_half_to_the_last_bit(finished):
+    folder, _ = finished
+
+    assert rows_at(folder / "one", "loss_0.5") == rows_at(folder / "one", "burst_2")
+    assert len(rows_at(folder / "one", "loss_0.5")) == 2
+
+
+def test_curves_say_what_was_asked_and_what_was_measured(finished):
+    curves = json.loads((finished[0] / "one" / "robustness.json").read_text())
+
+    (level,) = curves["axes"]["loss"]["levels"]
+    assert level["asked"]["loss"] == 0.5
+    assert level["measured"]["frames"] > 200
+    assert curves["not_realised"] == []
+    assert set(curves["provenance"]["records_sha256"]) == {"driver", "eebl"}
