@@ -1,11 +1,13 @@
 """The robustness curves as one page and as Markdown, from what ``robustness.json`` holds.
 
-A panel for each axis: collisions of every policy with exact 95 % intervals as bands.
+A panel for each axis: collisions of every policy with exact 95 % intervals. Policies stand side by
+side at a level, so that those that crash equally often can be told apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,9 @@ from ml.reporting.markup import (
 )
 
 Json = Mapping[str, Any]
+Scales = tuple[Scale, Scale]
+Series = tuple[str, Sequence[Json]]
+"""A policy and its points."""
 
 _STYLE_FILE = Path(__file__).resolve().parent / "report.css"
 _LIGHT = ("#0b62a8", "#b4530a", "#0f766e", "#7c3aed", "#a16207", "#be185d", "#4d7c0f", "#475569")
@@ -42,6 +47,8 @@ _DARK = ("#6cb6ff", "#ffa657", "#5eead4", "#c4a5ff", "#e3b341", "#f9a8d4", "#a3e
 _SHAPES = ("circle", "square", "triangle", "diamond", "cross")
 _DASHES = ("none", "7 3", "2 3", "9 3 2 3", "none", "7 3", "2 3", "9 3 2 3")
 _SIZE = (520.0, 340.0)
+_POLICY_GAP = 4.0
+"""Between the marks of two policies at one level [px]."""
 _TITLES: Mapping[str, tuple[str, str, str]] = {
     "loss": ("Frame loss", "frame loss probability", "losses independent of each other"),
     "burst": ("Bursts of loss", "mean burst [frames]", "half of all frames lost"),
@@ -62,9 +69,7 @@ def robustness_html(curves: Json) -> str:
     """
     names = _names(curves)
     settings = curves["settings"]
-    keys = legend(
-        (_shape(number), f"curve series-of-{number}", name) for number, name in enumerate(names)
-    )
+    keys = legend((_shape(number), _mark_kind(number), name) for number, name in enumerate(names))
     panels = [_panel(axis, found, names) for axis, found in curves["axes"].items()]
     about = (
         f"Hazards of family {settings['family']}: {_FAMILIES[settings['family']]}. "
@@ -140,7 +145,7 @@ def _warning(curves: Json) -> str:
 def _panel(axis: str, found: Json, names: Sequence[str]) -> str:
     """Return the figure of an axis with its numbers."""
     title, _, held = _TITLES[axis]
-    caption = f"{_count_text(found)}; {held}. Bands are exact 95 % intervals (Clopper and Pearson)."
+    caption = f"{_count_text(found)}; {held}. Bars are exact 95 % intervals (Clopper and Pearson)."
     return figure(
         title,
         _drawing(axis, found, names),
@@ -153,41 +158,49 @@ def _drawing(axis: str, found: Json, names: Sequence[str]) -> str:
     """Return the drawing of an axis."""
     _, label, _ = _TITLES[axis]
     drawn = {name: _shown(found["points"][name]) for name in names}
+    values = [level["value"] for level in found["levels"]]
     drawing = Drawing(f"robustness-{axis}", _SIZE, f"Collisions against {label}", _words(drawn))
     highs = [point["interval_95"][1] for points in drawn.values() for point in points]
     ticks = percent_ticks(max(0.05, *highs, 0.0))
-    x = _level_scale(axis, [level["value"] for level in found["levels"]])
+    x = _level_scale(axis, values)
     y = Scale(0.0, ticks[-1][0], _SIZE[1] - BOTTOM, TOP)
-    values = [level["value"] for level in found["levels"]]
     drawing.x_axis(x, [(value, f"{value:g}") for value in values], label)
     drawing.y_axis(y, ticks, "collisions")
     for number, name in enumerate(names):
-        ends = [[(x(p["value"]), y(p["interval_95"][end])) for p in drawn[name]] for end in (0, 1)]
-        drawing.line([*ends[0], *reversed(ends[1])], f"band series-of-{number}")
-    for number, name in enumerate(names):
-        _draw_series(drawing, (x, y), number, (name, drawn[name]))
+        offset = _POLICY_GAP * (number - 0.5 * (len(names) - 1))
+        _draw_series(drawing, (_moved(x, offset), y), number, (name, drawn[name]))
     return drawing.svg()
 
 
-def _draw_series(
-    drawing: Drawing, scales: tuple[Scale, Scale], number: int, series: tuple[str, Sequence[Json]]
-) -> None:
-    """Draw a policy's points, joined."""
+def _draw_series(drawing: Drawing, scales: Scales, number: int, series: Series) -> None:
+    """Draw a policy's points with their intervals, joined."""
     (x, y), (name, points) = scales, series
-    kind = f"curve series-of-{number}"
+    kind = f"series-of-{number}"
     places = [(x(point["value"]), y(point["collision_rate"])) for point in points]
-    drawing.line(places, kind)
+    drawing.line(places, f"curve {kind}")
     for point, place in zip(points, places, strict=True):
+        low, high = point["interval_95"]
+        drawing.interval((place[0], y(low)), (place[0], y(high)), kind)
         tip = f"{name} at {point['value']:g}: {point['collisions']} of {point['episodes']}"
-        drawing.mark(_shape(number), place, kind, f"{tip}, {_point_text(point)}")
+        drawing.mark(_shape(number), place, _mark_kind(number), f"{tip}, {_point_text(point)}")
+
+
+def _mark_kind(number: int) -> str:
+    """Return the class of a policy's marks."""
+    return f"series-of-{number} shape-{_shape(number)}"
 
 
 def _level_scale(axis: str, values: Sequence[float]) -> Scale:
     """Return the level scale, with room beside the first and the last value."""
     low, high = min(values), max(values)
-    start, end = LEFT + 10.0, _SIZE[0] - RIGHT - 10.0
+    start, end = LEFT + 18.0, _SIZE[0] - RIGHT - 14.0
     is_log = axis == "burst" and low > 0.0
     return Scale(low, high if high > low else low + 1.0, start, end, is_log=is_log)
+
+
+def _moved(scale: Scale, offset: float) -> Scale:
+    """Return a scale moved sideways."""
+    return replace(scale, start=scale.start + offset, end=scale.end + offset)
 
 
 def _shown(points: Sequence[Json]) -> list[Json]:
@@ -212,10 +225,7 @@ def _shape(number: int) -> str:
 
 def _series_style(count: int) -> str:
     """Return colours and dashes of so many policies, for light and for dark screens."""
-    rules = [
-        ".drawing .band { stroke: none; fill-opacity: .1; } .cross { stroke-width: 2; }",
-        ".legend path { stroke: var(--surface); }",
-    ]
+    rules = []
     for colours, frame in ((_LIGHT, "{}"), (_DARK, "@media screen and "
                            "(prefers-color-scheme: dark) {{ {} }}")):  # fmt: skip
         inner = " ".join(
@@ -225,11 +235,13 @@ def _series_style(count: int) -> str:
     rules += [
         f".curve.series-of-{n} {{ stroke: var(--series); stroke-width: 1.8; "
         f"stroke-dasharray: {_DASHES[n % len(_DASHES)]}; }}"
-        f".band.series-of-{n} {{ fill: var(--series); }}"
-        f".mark.series-of-{n}, .drawing .mark.series-of-{n} {{ fill: var(--series); "
-        "stroke: var(--series); stroke-width: 1; stroke-dasharray: none; }"
+        f".interval.series-of-{n} {{ stroke: var(--series); stroke-opacity: .55; }}"
+        f".mark.series-of-{n}, .drawing .mark.series-of-{n} {{ fill: var(--series); }}"
         for n in range(count)
     ]
+    rules.append(
+        ".mark.shape-cross, .drawing .mark.shape-cross { stroke: var(--series); stroke-width: 2; }"
+    )
     return "\n".join(rules)
 
 

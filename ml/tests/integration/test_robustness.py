@@ -13,12 +13,12 @@ from ml.evaluation.robustness import main
 pytestmark = pytest.mark.integration
 
 FILES = ("robustness.json", "robustness.html", "robustness.md", "records/eebl.jsonl",
-         "records/driver.jsonl", "radio/loss_0.5.json", "inputs.json")  # fmt: skip
+         "radio/loss_0.5.json", "inputs.json")  # fmt: skip
 
 
 def run(folder, *more):
     main(["--output_dir", str(folder), "--episodes", "2", "--axes", "loss", "burst",
-          "--baselines", "driver", "eebl", "--quiet", *more])  # fmt: skip
+          "--baselines", "eebl", "--quiet", *more])  # fmt: skip
 
 
 def contents(folder):
@@ -45,7 +45,7 @@ def finished(tmp_path_factory):
         before = contents(folder / "two")
         records.write_text("".join(kept[1:3]) + kept[3][:40])
         run(folder / "two", "--workers", "1")
-        with pytest.raises(RecordError, match="robustness .* instead of robustness"):
+        with pytest.raises(RecordError, match=r"robustness .* instead of robustness"):
             run(folder / "two", "--seed", "1")
     return folder, before
 
@@ -76,4 +76,4 @@ def test_curves_say_what_was_asked_and_what_was_measured(finished):
     assert level["asked"]["loss"] == 0.5
     assert level["measured"]["frames"] > 200
     assert curves["not_realised"] == []
-    assert set(curves["provenance"]["records_sha256"]) == {"driver", "eebl"}
+    assert set(curves["provenance"]["records_sha256"]) == {"eebl"}

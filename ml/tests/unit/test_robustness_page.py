@@ -36,7 +36,7 @@ def curves(names=("net", "eebl"), not_realised=()):
             "loss": {
                 "levels": [level("loss_0.1", 0.1), level("loss_0.9", 0.9)],
                 "points": dict.fromkeys(names, points),
-                "trends": dict.fromkeys(names, {"z": 0.756}),
+                "trends": {name: {"z": 0.756} for name in names},
             }
         },
         "not_realised": list(not_realised),
@@ -49,23 +49,33 @@ def drawing_of(page):
     return ElementTree.fromstring(svg)  # noqa: S314 - our own page
 
 
-def test_each_policy_has_a_band_a_line_and_a_mark_at_each_level():
+def test_each_policy_has_a_line_and_an_interval_and_a_mark_at_each_level():
     drawing = drawing_of(robustness_html(curves()))
 
     kinds = [element.get("class") for element in drawing.iter()]
-    assert kinds.count("band series-of-0") == kinds.count("band series-of-1") == 1
-    assert kinds.count("curve series-of-0") == 1
-    assert kinds.count("mark curve series-of-1") == 2
+    assert kinds.count("curve series-of-0") == kinds.count("curve series-of-1") == 1
+    assert kinds.count("interval series-of-0") == 2
+    assert kinds.count("mark series-of-1 shape-square") == 2
 
 
-def test_band_encloses_the_intervals_of_all_levels():
+def test_interval_stands_between_its_limits():
     drawing = drawing_of(robustness_html(curves(names=["net"])))
-    (band,) = [e for e in drawing.iter() if e.get("class") == "band series-of-0"]
+    lines = [e.get("d") for e in drawing.iter() if e.get("class") == "interval series-of-0"]
 
-    heights = [float(place.split(",")[1]) for place in band.get("points").split()]
+    heights = [[float(n) for n in re.findall(r"^M\S+ (\S+)L\S+ ([\d.]+)M", d)[0]] for d in lines]
 
-    # The axis is 288 high and ends with 100 % at 12: 0.6 % stands at 12 + 288 * 0.994 and so on.
-    assert heights == pytest.approx([298.3, 280.4, 31.6, 67.9], abs=0.06)
+    # The axis is 288 high and ends with 100 % at 12, so that 0.6 % stands at 12 + 288 * 0.994.
+    assert heights[0] == pytest.approx([298.3, 67.9], abs=0.06)
+    assert heights[1] == pytest.approx([280.4, 31.6], abs=0.06)
+
+
+def test_policies_stand_side_by_side_at_a_level():
+    drawing = drawing_of(robustness_html(curves(names=["a", "b", "c"])))
+    lines = [e.get("points") for e in drawing.iter() if "curve" in (e.get("class") or "")]
+
+    first = [float(points.split(",")[0]) for points in lines]
+
+    assert first == pytest.approx([82.0 - 4.0, 82.0, 82.0 + 4.0])  # 64 + 18, where 0.1 stands
 
 
 def test_mark_tells_its_counts():
