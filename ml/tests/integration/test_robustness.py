@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
 from ml.errors import RecordError
-from ml.evaluation import robustness_levels
+from ml.evaluation import robustness_levels, robustness_points
 from ml.evaluation.robustness import main
 
 pytestmark = pytest.mark.integration
@@ -31,19 +32,24 @@ def rows_at(folder, level):
     return [{**row, "radio_preset": ""} for row in rows if row["radio_preset"] == level]
 
 
+def two_levels(patch, folder):
+    """Leave one level on each of two axes, and keep scenarios below a folder."""
+    patch.setattr(robustness_levels, "VALUES", {"loss": (0.5,), "burst": (2.0,)})
+    patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """Half of all frames lost, once as independent losses and once as bursts of two frames."""
     folder = tmp_path_factory.mktemp("robustness")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(robustness_levels, "VALUES", {"loss": (0.5,), "burst": (2.0,)})
-        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        two_levels(patch, folder)
         run(folder / "one", "--workers", "1")
         run(folder / "two", "--workers", "2")
         records = folder / "two" / "records" / "eebl.jsonl"
         kept = records.read_text().splitlines(keepends=True)
         before = contents(folder / "two")
-        records.write_text("".join(kept[1:3]) + kept[3][:40])
+        records.write_text("".join(kept[:3]) + kept[3][:40])
         run(folder / "two", "--workers", "1")
         with pytest.raises(RecordError, match=r"robustness .* instead of robustness"):
             run(folder / "two", "--seed", "1")
@@ -77,3 +83,15 @@ def test_curves_say_what_was_asked_and_what_was_measured(finished):
     assert level["measured"]["frames"] > 200
     assert curves["not_realised"] == []
     assert set(curves["provenance"]["records_sha256"]) == {"eebl"}
+
+
+def test_a_level_that_is_not_as_asked_fails_the_command(finished, tmp_path, monkeypatch, capsys):
+    two_levels(monkeypatch, finished[0])
+    monkeypatch.setattr(robustness_points, "is_realised_as_asked", lambda *_: False)
+    shutil.copytree(finished[0] / "one", tmp_path / "copy")
+
+    with pytest.raises(SystemExit) as stopped:
+        run(tmp_path / "copy")
+
+    assert stopped.value.code == 1
+    assert "Levels not as asked: loss_0.5, burst_2" in capsys.readouterr().out
