@@ -58,9 +58,10 @@ def parse_evaluate_args(argv: Sequence[str] | None = None) -> argparse.Namespace
         nargs="+",
         type=path_text,
         metavar="POLICY",
-        help="A run's folder, a model's .zip, or a scripted policy's name such as eebl; several "
+        help="A run's folder, a model's file, or a scripted policy's name such as eebl; several "
         "with --protocol.",
     )
+    add_trust_flag(parser)
     parser.add_argument(
         "--protocol",
         type=path_text,
@@ -122,6 +123,16 @@ def _add_episode_flags(
         metavar="N",
         help="Processes, which change no result (default: one for each usable core, if 20 "
         "episodes are left for it).",
+    )
+
+
+def add_trust_flag(parser: argparse.ArgumentParser) -> None:
+    """Add the flag that lets a model's zip be unpickled."""
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="Also read a model's .zip that has no .safetensors and .json beside it, which runs "
+        "whatever code its author put there (default: refuse it).",
     )
 
 

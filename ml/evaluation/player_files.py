@@ -9,18 +9,17 @@ from contextlib import closing
 from pathlib import Path
 
 import torch
-from stable_baselines3 import PPO
 
 from ml.envs.convoy_env import ConvoyEnv
 from ml.errors import ConfigError, PolicyError, nearest_name_hint
 from ml.evaluation.arguments import DEFAULT_SUMO_CFG
 from ml.evaluation.players import PROTOCOL_BASELINES, Player, scripted_player
 from ml.policies.baselines import SCRIPTED_POLICY_NAMES, is_scripted_policy, make_scripted_policy
-from ml.policies.checkpoint import check_fits, find_model, load_policy
+from ml.policies.checkpoint import check_fits, find_model
 from ml.policies.fast_forward import acting_policy
 from ml.policies.lone_actor import LoneActor
+from ml.policies.model_file import load_model
 from ml.policies.model_in_worker import ModelInWorker
-from ml.provenance import sha256_of_file
 
 _THREADS = 1
 _LONGEST_ID = 80
@@ -43,17 +42,18 @@ def find_named_model(name: str) -> Path | None:
     return find_model(name)
 
 
-def read_players(names: Sequence[str]) -> list[Player]:
+def read_players(names: Sequence[str], *, is_trusted: bool = False) -> list[Player]:
     """Return the policies that ``--model`` names, read and checked.
 
     Args:
         names: Runs' folders, models' files or scripted policies.
+        is_trusted: Whether a model's zip may be unpickled.
 
     Raises:
         PolicyError: A model cannot be used.
         ConfigError: Two policies would have one id, or a scripted policy's.
     """
-    players = [_read_player(name) for name in names]
+    players = [_read_player(name, is_trusted=is_trusted) for name in names]
     trained = [player.policy_id for player in players if not isinstance(player.source, str)]
     counts = Counter(player.policy_id for player in players)
     for policy_id, count in counts.items():
@@ -66,19 +66,19 @@ def read_players(names: Sequence[str]) -> list[Player]:
     return players
 
 
-def _read_player(name: str) -> Player:
+def _read_player(name: str, *, is_trusted: bool) -> Player:
     """Return one policy."""
     path = find_named_model(name)
     if path is None:
         make_scripted_policy(name)
         return scripted_player(name)
     torch.set_num_threads(_THREADS)
-    model = load_policy(path, PPO.load)
+    model = load_model(path, is_trusted=is_trusted)
     with closing(ConvoyEnv(sumo_cfg=DEFAULT_SUMO_CFG)) as env:
         check_fits(model, env, path)
     actor = acting_policy(model)
     source = actor if isinstance(actor, LoneActor) else ModelInWorker(str(path.resolve()))
-    return Player(_policy_id(Path(name)), source, sha256_of_file(path))
+    return Player(_policy_id(Path(name)), source, model.sha256)
 
 
 def _policy_id(path: Path) -> str:

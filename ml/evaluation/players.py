@@ -40,7 +40,8 @@ class Player:
     Attributes:
         policy_id: Its name in every record, fit for a file name.
         source: A scripted policy's name, or what acts: alone, or asked in batches.
-        sha256: Hash of a model's file; of the name where the rule is in the code.
+        sha256: Hash of the file that a model's weights come from; of the name where the rule is
+            in the code.
         min_demand_mps2: Demands that do not exceed it are no intervention.
         is_variant: Whether it is played for an operating curve only.
     """

@@ -55,7 +55,7 @@ def evaluate_by_protocol(args: argparse.Namespace) -> None:
     folder = Path(args.output_dir)
     check_evaluation_folder(folder, is_overwriting=args.overwrite)
     protocol = load_protocol(args.protocol)
-    plan = make_plan(protocol, args.model)
+    plan = make_plan(protocol, args.model, is_trusted=args.trust)
     with locked_folder(folder):
         if args.overwrite:
             clear_evaluation(folder)
@@ -73,14 +73,17 @@ def evaluate_by_protocol(args: argparse.Namespace) -> None:
         sys.exit(EXIT_FAILURE)
 
 
-def make_plan(protocol: Protocol, models: Sequence[str]) -> EvaluationPlan:
+def make_plan(
+    protocol: Protocol, models: Sequence[str], *, is_trusted: bool = False
+) -> EvaluationPlan:
     """Return what an evaluation plays, its policies read and its scenarios made.
 
     Args:
         protocol: The protocol.
         models: The policies to judge, as ``--model`` names them.
+        is_trusted: Whether a model's zip may be unpickled.
     """
-    judged = read_players(models)
+    judged = read_players(models, is_trusted=is_trusted)
     cases = cases_of(protocol)
     baselines = [scripted_player(name) for name in PROTOCOL_BASELINES]
     everyone = {player.policy_id: player for player in (*baselines, *judged)}

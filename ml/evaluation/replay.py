@@ -13,7 +13,6 @@ from pathlib import Path
 
 import gymnasium as gym
 import torch
-from stable_baselines3 import PPO
 
 from ml.command_line import run_command
 from ml.envs import ENVIRONMENT_ID
@@ -24,8 +23,9 @@ from ml.evaluation.replay_arguments import parse_replay_args
 from ml.evaluation.run import settle_inputs
 from ml.evaluation.video import write_gif
 from ml.policies.baselines import SCRIPTED_POLICY_NAMES, make_scripted_policy
-from ml.policies.checkpoint import check_fits, load_policy
+from ml.policies.checkpoint import check_fits
 from ml.policies.fast_forward import acting_policy
+from ml.policies.model_file import load_model
 from ml.progress import ProgressDisplay
 
 
@@ -58,7 +58,7 @@ def play(args: argparse.Namespace) -> Recording:
             scripted.attach(env)
             return record_episode(scripted, env, options, labels)
         torch.set_num_threads(1)
-        model = load_policy(args.model, PPO.load)
+        model = load_model(args.model, is_trusted=args.trust)
         check_fits(model, env, args.model)
         return record_episode(lone_policy(acting_policy(model)), env, options, labels)
 

@@ -10,6 +10,7 @@ from ml.command_line import OneLineArgumentParser, add_debug_flag, integer_in, p
 from ml.evaluation.arguments import (
     MAX_EPISODES,
     add_scenario_flags,
+    add_trust_flag,
     check_output_file,
     settle_scenario,
 )
@@ -34,8 +35,9 @@ def parse_replay_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--model",
         type=path_text,
         metavar="POLICY",
-        help="A run's folder, a model's .zip, or a scripted policy's name such as eebl.",
+        help="A run's folder, a model's file, or a scripted policy's name such as eebl.",
     )
+    add_trust_flag(parser)
     parser.add_argument(
         "--episode",
         type=integer_in(0, MAX_EPISODES - 1),

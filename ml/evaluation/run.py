@@ -16,7 +16,6 @@ from typing import Any
 
 import gymnasium as gym
 import torch
-from stable_baselines3 import PPO
 
 from ml.command_line import check_output_folder, path_text, run_command
 from ml.envs import ENVIRONMENT_ID
@@ -27,7 +26,6 @@ from ml.evaluation.baseline_runs import progress_of, run_baselines, run_shown
 from ml.evaluation.episode_files import BASELINE_EPISODES_FILE, EPISODES_FILE, save_episodes
 from ml.evaluation.episodes import EpisodeRecord
 from ml.evaluation.evaluation_folder import EVALUATION_FILE, INPUTS_FILE, RUN_MANIFEST
-from ml.evaluation.fixed_batches import BatchPolicy
 from ml.evaluation.model_episodes import play_model
 from ml.evaluation.player_files import find_named_model
 from ml.evaluation.protocol_command import evaluate_by_protocol
@@ -35,7 +33,8 @@ from ml.evaluation.verdict import build_report
 from ml.evaluation.verdict_text import format_report
 from ml.evaluation.worker_episodes import default_num_workers, open_workers
 from ml.policies.baselines import is_scripted_policy
-from ml.policies.checkpoint import check_fits, load_policy
+from ml.policies.checkpoint import check_fits
+from ml.policies.model_file import LoadedModel, load_model
 from ml.progress import ProgressDisplay
 from ml.provenance import (
     container_image,
@@ -123,13 +122,26 @@ def check_output_dir(args: argparse.Namespace) -> None:
     check_output_folder(folder)
 
 
+def read_model(args: argparse.Namespace) -> LoadedModel | None:
+    """Return the trained policy that ``--model`` names, None for a scripted one.
+
+    Raises:
+        PolicyError: The model cannot be read.
+    """
+    if is_scripted_policy(args.model):
+        return None
+    torch.set_num_threads(_THREADS)
+    return load_model(args.model, is_trusted=args.trust)
+
+
 def run_policies(
-    args: argparse.Namespace,
+    args: argparse.Namespace, model: LoadedModel | None
 ) -> tuple[list[EpisodeRecord], dict[str, list[EpisodeRecord]]]:
     """Run the policy, and the baselines unless they are skipped, on the same episodes.
 
     Args:
         args: The settled arguments.
+        model: The trained policy, None for a scripted one.
 
     Returns:
         The policy's records, and those of each baseline by its name.
@@ -145,10 +157,7 @@ def run_policies(
 
     # Also before several: what is wrong with the arguments is said by this process.
     with closing(make_environment({})) as env, ExitStack() as stack:
-        model = None
-        if not is_scripted_policy(args.model):
-            torch.set_num_threads(_THREADS)
-            model = load_policy(args.model, PPO.load)
+        if model is not None:
             check_fits(model, env, args.model)
         workers = None
         num_played = args.episodes * (1 if args.skip_baselines else 1 + len(BASELINES))
@@ -170,7 +179,7 @@ def run_policies(
 
 
 def _run_model(
-    model: BatchPolicy, source: ConvoyWorkers | gym.Env[Any, Any], args: argparse.Namespace
+    model: LoadedModel, source: ConvoyWorkers | gym.Env[Any, Any], args: argparse.Namespace
 ) -> list[EpisodeRecord]:
     """Run a trained model with its progress on standard error."""
     with ProgressDisplay("policy", args.episodes, "episodes", is_quiet=args.quiet) as display:
@@ -179,6 +188,7 @@ def _run_model(
 
 def save_evaluation(
     args: argparse.Namespace,
+    model: LoadedModel | None,
     records: Sequence[EpisodeRecord],
     baselines: Mapping[str, Sequence[EpisodeRecord]],
     report: Mapping[str, Any],
@@ -196,13 +206,12 @@ def save_evaluation(
             f"{folder} cannot be created: {error.strerror}. Choose another --output_dir."
         ) from error
     save_episodes(folder, records, baselines)
-    is_file = Path(args.model).is_file()
     evaluation = {
         "timestamp": time_stamp(),
         "config": {name: value for name, value in vars(args).items() if name != "debug"},
         **report,
         "provenance": {
-            "model_sha256": sha256_of_file(args.model) if is_file else None,
+            "model_sha256": None if model is None else model.sha256,
             "threads": _THREADS,
             "git": git_state(),
             "versions": software_versions(),
@@ -230,13 +239,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     (args.model,) = args.model
     check_output_dir(args)
     settle_inputs(args)
-    records, baselines = run_policies(args)
+    model = read_model(args)
+    records, baselines = run_policies(args, model)
     report = build_report(records, baselines)
     sys.stdout.write(f"{args.model}: {args.episodes} episodes, split {args.split}\n")
     sys.stdout.writelines(f"radio fault: {fault}\n" for fault in args.radio_fault)
     sys.stdout.write(f"{format_report(report)}\n")
     if args.output_dir is not None:
-        save_evaluation(args, records, baselines, report)
+        save_evaluation(args, model, records, baselines, report)
         sys.stdout.write(f"Evaluation saved to: {args.output_dir}\n")
 
 

@@ -11,6 +11,18 @@ from ml.errors import PolicyError
 from ml.policies.deep_set_policy import has_finite_weights
 
 MODEL_FILE = "model_final.zip"
+TENSORS_SUFFIX = ".safetensors"
+DESCRIPTION_SUFFIX = ".json"
+
+
+def model_files(path: str | Path) -> tuple[Path, Path, Path]:
+    """Return a model's files: the zip, its tensors and their description.
+
+    >>> [file.name for file in model_files("model_final.zip")]
+    ['model_final.zip', 'model_final.safetensors', 'model_final.json']
+    """
+    model = Path(path)
+    return model, model.with_suffix(TENSORS_SUFFIX), model.with_suffix(DESCRIPTION_SUFFIX)
 
 
 def find_model(path: str | Path) -> Path:
@@ -21,7 +33,8 @@ def find_model(path: str | Path) -> Path:
     """
     model = Path(path)
     if model.is_dir():
-        model = model / MODEL_FILE
+        zipped, _, described = model_files(model / MODEL_FILE)
+        model = described if described.is_file() and not zipped.is_file() else zipped
     if not os.path.isfile(model):  # noqa: PTH113 - unlike Path's, false for a name too long
         raise PolicyError(
             f"{path} must be a model saved by train_convoy, or a run's folder that holds "

@@ -7,19 +7,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from stable_baselines3 import PPO
 
-from ml.policies.checkpoint import load_policy
+from ml.policies.model_file import LoadedModel, load_model
 
 _THREADS = 1
 """As in training: another number can round otherwise."""
 
 
 class ModelInWorker:
-    """Acts as the model in a file does; each process that is sent it reads the file once.
+    """Acts as the model in a trusted file does; each process that is sent it reads the file once.
 
     Args:
-        path: Path of the model.
+        path: Path of the model, whose author the user has said to trust.
     """
 
     def __init__(self, path: str) -> None:
@@ -39,7 +38,7 @@ class ModelInWorker:
 
 
 @lru_cache(maxsize=4)
-def _model_at(path: str) -> Any:  # noqa: ANN401 - as ``load_policy``
+def _model_at(path: str) -> LoadedModel:
     """Return the model in a file."""
     torch.set_num_threads(_THREADS)
-    return load_policy(path, PPO.load)
+    return load_model(path, is_trusted=True)

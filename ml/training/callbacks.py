@@ -17,24 +17,27 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 
 from ml.errors import ConfigError, PolicyError, RecordError
 from ml.policies.deep_set_policy import clamp_action_std, has_finite_weights
+from ml.policies.model_file import write_model
 from ml.progress import ProgressDisplay
-from ml.provenance import atomic_path
 from ml.training.stage_shares import StageClock, StageShares
 
 _EPISODES_IN_MEAN = 100
 
 
 def save_model_atomically(model: BaseAlgorithm, path: str | Path) -> None:
-    """Save a model whole or not at all.
+    """Save a model whole or not at all, with its tensors and their description beside it.
 
     Raises:
         RecordError: The file cannot be written.
     """
-    with atomic_path(path) as temporary:
+
+    def save_zip(temporary: Path) -> None:
         try:
             model.save(temporary)
         except OSError as error:
             raise RecordError(f"{path} cannot be written: {error.strerror}. Free space.") from error
+
+    write_model(model, path, save_zip)
 
 
 class BoundedLogStdCallback(BaseCallback):

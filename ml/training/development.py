@@ -7,7 +7,6 @@ choice, so ``model_best.zip`` can be judged on the latter without bias.
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +19,8 @@ from ml.envs.supervision import WorkerCounts
 from ml.evaluation.model_episodes import play_model
 from ml.evaluation.worker_episodes import open_workers
 from ml.policies.checkpoint import MODEL_FILE
-from ml.provenance import atomic_path, sha256_of_file
+from ml.policies.model_file import copy_model
+from ml.provenance import sha256_of_file
 from ml.records import json_ready
 from ml.training.callbacks import save_model_atomically
 from ml.training.run_folder import BEST_MODEL_FILE, DEVELOPMENT_FILE
@@ -185,8 +185,7 @@ def training_report(
         return {"development": None, "models": models}
     best = None if judge is None else judge.best
     if best is None:
-        with atomic_path(best_model) as temporary:
-            shutil.copyfile(final, temporary)
+        copy_model(final, best_model)
     best_steps = num_steps if best is None else best["steps"]
     mean_return = None if best is None else best["mean_return"]
     models["best"] = {**_file_entry(best_model), "steps": best_steps}

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ml.errors import ConfigError, RecordError
+from ml.policies.checkpoint import model_files
 from ml.training.run_folder import CHECKPOINT_FOLDER, RUN_FILES, RUN_MANIFEST, TENSORBOARD_FOLDER
 
 _FILES_BELOW = (
-    f"{CHECKPOINT_FOLDER}/deep_sets_*_steps.zip",
+    *(str(path) for path in model_files(f"{CHECKPOINT_FOLDER}/deep_sets_*_steps.zip")),
     f"{TENSORBOARD_FOLDER}/PPO_*/events.out.tfevents.*",
 )
 

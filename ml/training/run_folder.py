@@ -26,7 +26,7 @@ from ml.envs.worker_process import ONE_THREAD
 from ml.errors import ConfigError, RadioParameterError, RecordError, ScenarioError
 from ml.espnow_emulator.parameters import load_radio_parameters
 from ml.evaluation.episode_files import BASELINE_EPISODES_FILE, EPISODES_FILE
-from ml.policies.checkpoint import MODEL_FILE
+from ml.policies.checkpoint import MODEL_FILE, model_files
 from ml.processors import usable_cores
 from ml.provenance import (
     container_image,
@@ -48,8 +48,8 @@ DEVELOPMENT_FILE = "development.jsonl"
 CHECKPOINT_FOLDER = "checkpoints"
 TENSORBOARD_FOLDER = "tensorboard"
 _OUTPUT_FILES = (
-    MODEL_FILE,
-    BEST_MODEL_FILE,
+    *(path.name for path in model_files(MODEL_FILE)),
+    *(path.name for path in model_files(BEST_MODEL_FILE)),
     PROGRESS_FILE,
     DEVELOPMENT_FILE,
     EPISODES_FILE,

@@ -450,4 +450,4 @@ def test_a_model_of_another_environment_is_one_line(tmp_path):
     PPO("MlpPolicy", gym.make("Pendulum-v1"), n_steps=8, batch_size=8).save(tmp_path / "other.zip")
 
     with pytest.raises(RoadSenseError, match="must be the environment's"):
-        evaluate(["--model", str(tmp_path / "other.zip"), "--episodes", "1", "--quiet"])
+        evaluate(["--model", str(tmp_path / "other.zip"), "--trust", "--quiet"])

@@ -180,7 +180,7 @@ def test_a_saved_model_without_finite_weights_is_one_line(tmp_path):
     model.save(tmp_path / "lost.zip")
 
     with pytest.raises(PolicyError, match=r"weights of .*lost\.zip must be finite"):
-        evaluate(["--model", str(tmp_path / "lost.zip"), "--episodes", "1", "--quiet"])
+        evaluate(["--model", str(tmp_path / "lost.zip"), "--trust", "--quiet"])
 
 
 def test_a_full_disk_anywhere_else_is_one_line_without_a_traceback(capsys):

@@ -9,6 +9,7 @@ import torch
 
 from ml.errors import ConfigError, PolicyError, RecordError
 from ml.evaluation.run import main as evaluate
+from ml.provenance import sha256_of_file
 from ml.training.train_convoy import main as train
 
 pytestmark = pytest.mark.integration
@@ -119,8 +120,30 @@ def test_a_damaged_model_is_one_line(tmp_path, base_cfg, content):
     model.write_bytes(content)
 
     with pytest.raises(PolicyError, match="must be a model saved by train_convoy") as caught:
-        evaluate(["--model", str(model), "--sumo_cfg", str(base_cfg), "--episodes", "1"])
+        evaluate(["--model", str(model), "--sumo_cfg", str(base_cfg), "--episodes", "1", "--trust"])
     assert "\n" not in str(caught.value)
+
+
+def test_a_zip_alone_is_refused_and_evaluated_as_the_safe_pair_if_trusted(run_dir, tmp_path):
+    (tmp_path / "m.zip").write_bytes((run_dir / "model_final.zip").read_bytes())
+    dataset_dir = json.loads((run_dir / "manifest.json").read_text())["config"]["dataset_dir"]
+    options = ["--dataset_dir", dataset_dir, "--episodes", "1", "--skip_baselines", "--quiet"]
+
+    with pytest.raises(PolicyError, match=r"m\.zip must have its \.safetensors .* add --trust"):
+        evaluate(["--model", str(tmp_path / "m.zip"), *options])
+    evaluate(["--model", str(tmp_path / "m.zip"), "--trust", *options,
+              "--output_dir", str(tmp_path / "zip")])  # fmt: skip
+    evaluate(["--model", str(run_dir / "model_final.safetensors"), *options,
+              "--output_dir", str(tmp_path / "safe")])  # fmt: skip
+
+    records = [rows_of(tmp_path / name / "episodes.jsonl") for name in ("zip", "safe")]
+    assert records[0] == records[1]
+    hashes = [
+        json.loads((tmp_path / name / "evaluation.json").read_text())["provenance"]["model_sha256"]
+        for name in ("zip", "safe")
+    ]
+    names = ("model_final.zip", "model_final.safetensors")
+    assert hashes == [sha256_of_file(run_dir / name) for name in names]
 
 
 def test_a_damaged_manifest_is_one_line(tmp_path):

@@ -17,6 +17,8 @@ from ml.errors import ConfigError, PolicyError, RecordError
 from ml.evaluation.recording_file import read_recording
 from ml.evaluation.run import main as evaluate
 from ml.policies.deep_set_policy import create_deep_set_policy_kwargs
+from ml.policies.model_file import copy_model
+from ml.training.callbacks import save_model_atomically
 
 pytestmark = pytest.mark.integration
 
@@ -78,9 +80,9 @@ def place(tmp_path_factory, base_cfg):
     model = PPO(
         "MultiInputPolicy", env, policy_kwargs=create_deep_set_policy_kwargs(), device="cpu", seed=1
     )
-    model.save(folder / "net.zip")
+    save_model_atomically(model, folder / "net.zip")
     (folder / "eebl").mkdir()
-    shutil.copyfile(folder / "net.zip", folder / "eebl" / "model_final.zip")
+    copy_model(folder / "net.zip", folder / "eebl" / "model_final.zip")
     return folder
 
 
@@ -273,10 +275,11 @@ def test_code_that_changed_meanwhile_starts_no_more_processes(finished, place, m
     assert not (place / "changed" / "records" / "net.jsonl").exists()
 
 
-def test_other_weights_of_the_same_name_are_refused(finished, place, tmp_path):
-    (tmp_path / "net.zip").write_bytes((place / "net.zip").read_bytes())
-    with (tmp_path / "net.zip").open("ab") as stream:
-        stream.write(b"\0")
+def test_other_weights_of_the_same_name_are_refused(finished, place, base_cfg, tmp_path):
+    kwargs = create_deep_set_policy_kwargs()
+    env = ConvoyEnv(sumo_cfg=base_cfg)
+    model = PPO("MultiInputPolicy", env, policy_kwargs=kwargs, device="cpu", seed=2)
+    save_model_atomically(model, tmp_path / "net.zip")
 
     with pytest.raises(RecordError, match="Got other weights of net"):
         evaluate(["--model", str(tmp_path / "net.zip"), *command(place, "finished")[2:]])

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from stable_baselines3 import PPO
 
+from ml.policies.model_file import load_model
 from ml.provenance import REPOSITORY_ROOT, sha256_of_file
 from ml.training import run_folder
 
@@ -85,7 +86,11 @@ def test_run_folder_holds_what_is_documented_and_no_temporary_file(run):
         "episodes.jsonl",
         "manifest.json",
         "metrics.json",
+        "model_best.json",
+        "model_best.safetensors",
         "model_best.zip",
+        "model_final.json",
+        "model_final.safetensors",
         "model_final.zip",
         "progress.jsonl",
         "tensorboard",
@@ -115,8 +120,9 @@ def test_manifest_names_every_input_and_output_by_its_hash(run, dataset_dir):
     assert manifest["outputs"] == {
         name: sha256_of_file(folder / name)
         for name in (
-            "model_final.zip", "model_best.zip", "progress.jsonl", "development.jsonl",
-            "episodes.jsonl", "baseline_episodes.jsonl",
+            "model_final.zip", "model_final.safetensors", "model_final.json",
+            "model_best.zip", "model_best.safetensors", "model_best.json",
+            "progress.jsonl", "development.jsonl", "episodes.jsonl", "baseline_episodes.jsonl",
         )
     }  # fmt: skip
 
@@ -140,6 +146,18 @@ def test_model_loads_with_plain_stable_baselines(run):
     model = PPO.load(folder / "model_final.zip", device="cpu")
     action, _ = model.predict(model.observation_space.sample(), deterministic=True)
     assert action.shape == (1,)
+
+
+@pytest.mark.parametrize("name", ["model_final", "model_best"])
+def test_each_model_has_its_safe_pair_of_the_same_weights(run, name):
+    folder, _ = run
+    loaded = load_model(folder / f"{name}.zip")
+    plain = PPO.load(folder / f"{name}.zip", device="cpu")
+    assert (loaded.is_safe, loaded.num_timesteps) == (True, plain.num_timesteps)
+    found = loaded.policy.state_dict()
+    assert found.keys() == plain.policy.state_dict().keys()
+    for key, weights in plain.policy.state_dict().items():
+        np.testing.assert_array_equal(found[key], weights)
 
 
 def test_policies_are_judged_on_the_development_split_and_the_best_is_kept(run):

@@ -177,7 +177,7 @@ def test_a_model_acts_in_another_process_as_here(base_cfg, tmp_path, kwargs, is_
         for key, box in env.observation_space.items()
     }
 
-    (player,) = read_players([str(tmp_path / "my net.zip")])
+    (player,) = read_players([str(tmp_path / "my net.zip")], is_trusted=True)
     policy, options = opened_policy(pickle.loads(pickle.dumps(player)), env)  # noqa: S301 - made here
 
     expected, _ = model.predict(observation, deterministic=True)

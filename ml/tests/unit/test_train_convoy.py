@@ -484,6 +484,9 @@ class TestOverwrite:
         (folder / "tensorboard" / "PPO_1").mkdir()
         for name in (
             "model_final.zip", "model_best.zip", "metrics.json", "development.jsonl", "notes.txt",
+            "model_final.safetensors", "model_final.json", "model_best.safetensors",
+            "model_best.json", "checkpoints/deep_sets_10000_steps.safetensors",
+            "checkpoints/deep_sets_10000_steps.json",
             "checkpoints/deep_sets_10000_steps.zip", "checkpoints/mine.zip",
             "tensorboard/PPO_1/events.out.tfevents.1",
         ):  # fmt: skip
