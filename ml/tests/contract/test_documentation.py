@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -20,12 +21,15 @@ from ml.cli import VERBS
 from ml.envs import ENVIRONMENT_ID, conditions
 from ml.envs import convoy_env as environment
 from ml.envs.hazards import HAZARD_KINDS
-from ml.envs.observation import EGO_FEATURES, PEER_FEATURES
+from ml.envs.observation import EGO_FEATURES, PEER_FEATURES, observation_space
 from ml.envs.reward import REWARD_TERMS
 from ml.espnow_emulator import fault_from_text
-from ml.provenance import REPOSITORY_ROOT
+from ml.policies import deep_set_policy, model_file
+from ml.provenance import REPOSITORY_ROOT, sha256_of_file
 from ml.scripts.write_docs import environment_page, with_fault_table
+from ml.tests.unit.learner_cases import make_model
 from ml.training import arguments, run_folder
+from ml.training.callbacks import save_model_atomically
 
 PAGES = sorted(
     path.relative_to(REPOSITORY_ROOT).as_posix()
@@ -267,6 +271,36 @@ def test_example_of_the_quickstart_runs_without_a_warning(index):
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout
+
+
+def test_example_of_the_models_page_runs_without_a_warning(tmp_path):
+    (code,) = blocks_of("docs/models.md", "python")
+    folder = tmp_path / "ml" / "models" / "runs" / "demo"
+    folder.mkdir(parents=True)
+    (tmp_path / "ml" / "scenarios").symlink_to(REPOSITORY_ROOT / "ml" / "scenarios")
+    model = make_model(
+        space=observation_space(), policy_kwargs=deep_set_policy.create_deep_set_policy_kwargs()
+    )
+    save_model_atomically(model, folder / "model_final.zip")
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY_ROOT)},
+    )
+    assert result.returncode == 0, result.stderr
+    assert sha256_of_file(folder / "model_final.safetensors") in result.stdout
+
+
+def test_every_key_of_a_models_description_is_documented():
+    schema = json.loads(
+        Path(model_file.__file__).with_name("model_file.schema.json").read_text(encoding="utf-8")
+    )
+    keys = {*schema["properties"], *schema["properties"]["network"]["properties"]}
+    page = text_of("docs/models.md")
+    assert [key for key in sorted(keys) if f"`{key}`" not in page] == []
 
 
 @pytest.mark.parametrize("page", PAGES)
