@@ -177,6 +177,13 @@ def test_the_description_names_the_hashes_of_both_files(made):
     assert description["versions"]["torch"] == metadata.version("torch")
 
 
+def test_equal_weights_have_equal_tensors_files(made, tmp_path):
+    model, path = made
+    save_model_atomically(model, tmp_path / "again.zip")
+    again = (tmp_path / "again.safetensors").read_bytes()
+    assert again == path.with_suffix(".safetensors").read_bytes()
+
+
 def test_no_temporary_file_is_left(saved):
     save_model_atomically(trained_like(), saved)
     assert sorted(path.name for path in saved.parent.iterdir()) == [
