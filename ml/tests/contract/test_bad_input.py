@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ml.cli import VERBS
+from ml.envs.observation import observation_space
 from ml.errors import RadioParameterError, RoadSenseError
 from ml.espnow_emulator.parameter_sections import SECTIONS
 from ml.espnow_emulator.parameters import DEFAULT_PARAMETERS_PATH, load_radio_parameters
@@ -23,6 +24,7 @@ from ml.evaluation.recording import record_episode
 from ml.evaluation.recording_file import write_recording
 from ml.evaluation.run import main as evaluate
 from ml.policies.baselines import make_scripted_policy
+from ml.policies.deep_set_policy import create_deep_set_policy_kwargs
 from ml.provenance import REPOSITORY_ROOT
 from ml.scripts.gen_scenarios import main as generate
 from ml.tests.contract.bad_input_cases import (
@@ -45,6 +47,9 @@ from ml.tests.contract.bad_input_cases import (
     write_new,
 )
 from ml.tests.evaluation_folders import JUDGED
+from ml.tests.poisoned_models import poisoned_zip
+from ml.tests.unit.learner_cases import make_model
+from ml.training.callbacks import save_model_atomically
 
 FLAGS = [(verb, flag) for verb in VERBS for flag in flags_of(verb)]
 EXAMPLES = settings(
@@ -123,6 +128,10 @@ def test_a_path_to_the_wrong_thing_is_used_or_refused_on_one_line(verb, flag, st
         (["evaluate", "--model", "driver", "--sumo_cfg", "missing.sumocfg"], 1),
         (["evaluate", "--model", "driver", "--protocol", "x.toml", "--output_dir", "out"], 1),
         (["evaluate", "--model", "driver", "eebl"], 2),
+        (["evaluate", "--model", "driver", "--trust=yes"], 2),
+        (["evaluate", "--model", "/dev/zero", "--trust"], 1),
+        (["replay", "--model", "driver", "--video", "out.gif", "--trust=yes"], 2),
+        (["replay", "--model", "/dev/zero", "--video", "out.gif", "--trust"], 1),
         (["train", "--dataset_dir", "missing"], 1),
         (["replay", "--model", "driver", "--video", "out.mp4"], 2),
         (["replay", "missing.json", "--video", "out.gif"], 1),
@@ -293,11 +302,53 @@ def test_a_damaged_run_manifest_or_model_is_one_line(stopped):
     def check(manifest, model):
         write_new(folder / "manifest.json", manifest)
         write_new(folder / "model_final.zip", model)
-        ending, text = run("evaluate", {"--model": folder, "--episodes": "1"})
+        flags = {"--model": folder, "--episodes": "1", "A": "--trust"}
+        ending, text = run("evaluate", flags)
         assert ending == "refused"
         check_line(text)
 
     check()
+
+
+def test_a_damaged_description_of_a_model_is_one_line(stopped):
+    path = stopped / "model_final.zip"
+    kwargs = create_deep_set_policy_kwargs()
+    save_model_atomically(make_model(space=observation_space(), policy_kwargs=kwargs), path)
+    content = path.with_suffix(".json").read_bytes()
+
+    @EXAMPLES
+    @given(description=st.one_of(damaged_bytes(content), damaged_json(content)))
+    def check(description):
+        write_new(path.with_suffix(".json"), description)
+        ending, text = run("evaluate", {"--model": path.with_suffix(".safetensors")})
+        assert ending in {"refused", "begun"}
+        if ending == "refused":
+            check_line(text)
+
+    check()
+
+
+@pytest.mark.parametrize(
+    ("verb", "flags"),
+    [
+        ("evaluate", {"--episodes": "1"}),
+        ("evaluate", {"--protocol": "smoke", "--output_dir": "out"}),
+        ("replay", {"--video": "out.gif"}),
+    ],
+)
+def test_no_command_runs_the_code_of_a_models_zip_unless_it_is_trusted(
+    verb, flags, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    poisoned_zip("model.zip", "created")
+
+    ending, text = run(verb, {"--model": "model.zip", **flags})
+
+    assert ending == "refused"
+    assert "--trust" in text
+    assert not (tmp_path / "created").exists()
+    assert run(verb, {"--model": "model.zip", **flags, "A": "--trust"})[0] == "refused"
+    assert (tmp_path / "created").exists()
 
 
 @pytest.mark.parametrize(

@@ -233,7 +233,8 @@ def test_rule_accepts_imports_down_the_flow(module, source):
     "module", ["ml.envs.convoy_env", "ml.espnow_emulator", "ml.metrics.episode", "ml.cli"]
 )
 def test_module_runs_without_torch_being_loaded(module):
-    code = f"import sys, {module}; print(sorted({{'torch', 'stable_baselines3', 'safetensors'}} & set(sys.modules)))"
+    heavy = {"torch", "stable_baselines3", "safetensors"}
+    code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
     )

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
-import pickle
 import struct
-import zipfile
 from importlib import metadata
 
 import numpy as np
@@ -25,20 +22,11 @@ from ml.policies.deep_set_policy import create_deep_set_policy_kwargs
 from ml.policies.fast_forward import acting_policy
 from ml.policies.model_file import copy_model, load_model
 from ml.provenance import sha256_of_file
+from ml.tests.poisoned_models import poisoned_zip
 from ml.tests.unit.learner_cases import make_model, random_observations, space_of
 from ml.training.callbacks import save_model_atomically
 
 SPACE = observation_space()
-
-
-class CreatesAFile:
-    """Whoever unpickles it runs ``os.mkdir``."""
-
-    def __init__(self, path):
-        self._path = path
-
-    def __reduce__(self):
-        return os.mkdir, (self._path,)
 
 
 def trained_like(**changes):
@@ -246,24 +234,6 @@ def test_a_network_of_other_spaces_is_written_too(tmp_path):
 
 
 # --- Zips ----------------------------------------------------------------------------------------
-
-
-def poisoned_zip(path, created):
-    """Write a zip as stable-baselines3 does, whose pickle makes a folder."""
-    pickled = io.BytesIO()
-    torch.save({"x": CreatesAFile(str(created))}, pickled)
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(
-            "data",
-            json.dumps({"policy_class": {":type:": "x", ":serialized:": encoded(created)}}),
-        )
-        archive.writestr("policy.pth", pickled.getvalue())
-
-
-def encoded(created):
-    import base64
-
-    return base64.b64encode(pickle.dumps(CreatesAFile(str(created)))).decode()
 
 
 def test_a_zip_alone_is_refused_and_nothing_in_it_runs(tmp_path):
