@@ -3,23 +3,33 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+LOCKED := --no-deps --only-binary :all: --require-hashes
+TORCH := $(VENV)/lib/python*/site-packages/torch-*.dist-info/METADATA
 STAMP := $(VENV)/.installed
 DATASET := ml/scenarios/datasets/demo
 RUN := ml/models/runs/demo
 
-.PHONY: help setup demo bench check lint types test docs clean
+.PHONY: help setup lock demo bench check lint types test docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: $(STAMP) ## Make the virtual environment in .venv
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml requirements.lock requirements-cuda.lock
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not installed. Install Python 3.11, or name another with PYTHON=python3.12." >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PIP) install $(LOCKED) -r requirements.lock
+	@if grep -qsE '^Requires-Dist: (cuda|nvidia|triton)' $(TORCH); then $(PIP) install $(LOCKED) -r requirements-cuda.lock; fi
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@$(PIP) check
 	@$(BIN)/python -m ml.scripts.doctor --seconds 0
 	@touch $@
+
+lock: ## Rewrite the hashes after a change of constraints.txt
+	@test -x $(BIN)/uv || { echo "error: $(BIN)/uv is missing. Run 'make setup' first." >&2; exit 1; }
+	$(BIN)/python -m ml.scripts.write_locks
 
 demo: $(STAMP) ## Generate a dataset, train, evaluate, and say where everything is
 	@rm -rf $(DATASET) $(RUN)
