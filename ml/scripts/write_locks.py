@@ -52,7 +52,7 @@ def with_hashes_of(entry: str, earlier: str) -> str:
 def _compile(requirements: str, *options: str) -> str:
     """Return what uv resolves requirements to, with hashes, for every platform."""
     command = [
-        Path(sys.executable).with_name("uv"), "pip", "compile", "-", "--quiet", "--universal",
+        str(Path(sys.executable).with_name("uv")), "pip", "compile", "-", "--quiet", "--universal",
         "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-annotate", *options,
     ]  # fmt: skip
     result = subprocess.run(
