@@ -2,8 +2,11 @@
 # Runs RoadSense's commands in a container that holds everything they need. docs/container.md.
 set -euo pipefail
 
-readonly WORDS="build test generate train evaluate demo gui bash help"
-readonly PATH_FLAGS="--dataset_dir --sumo_cfg --output_dir --base_dir --emulator_params --model --output_page"
+readonly WORDS="build test generate train evaluate report demo gui bash help"
+readonly OUTPUT_FLAGS="--output_dir --output_page --output_file"
+readonly PATH_FLAGS="--dataset_dir --sumo_cfg --base_dir --emulator_params --model $OUTPUT_FLAGS"
+# What a command may write to; the rest of the repository is read-only for it.
+readonly WRITABLE="ml/models ml/scenarios/datasets .cache"
 readonly IMAGE="${ROADSENSE_IMAGE:-roadsense}"
 readonly EXIT_USAGE=2
 
@@ -17,13 +20,15 @@ words:
   generate  Generate a dataset of scenarios.
   train     Train a policy, evaluate it and record the run.
   evaluate  Evaluate a policy.
+  report    Write the page of an evaluation by a protocol.
   demo      Generate a small dataset and train on it; arguments are train's.
   gui       Train with SUMO's window on this machine's display.
   bash      Open a shell, or run one with arguments.
   help      Show this.
 
 Arguments after the word are passed through: 'ml/run_docker.sh train --help' lists train's.
-Relative paths count from the repository root, which the container sees as /work.
+Relative paths count from the repository root, which the container sees as /work. A command can
+write below ml/models and ml/scenarios/datasets only; 'test' and 'bash' can write to all of /work.
 
 environment:
   ROADSENSE_CONTAINER_ENGINE  docker or podman (default: the first that answers)
@@ -102,22 +107,30 @@ find_engine() {
   fail "no container engine answers: both 'docker info' and 'podman info' fail. Start Docker, or install podman."
 }
 
-set_user_options() { # fills user_options: inside as outside, so that files belong to the caller
-  local ids
-  ids="$(id -u):$(id -g)"
-  user_options=(--user "$ids")
+set_owner() { # fills owner: the caller, or the checkout's owner where root calls, as with sudo
+  owner="$(id -u):$(id -g)"
+  [ "$(id -u)" != 0 ] || owner="$(stat -c %u:%g "$root" 2>/dev/null || stat -f %u:%g "$root")"
+}
+
+set_user_options() { # fills user_options: inside as outside, so that files belong to their owner
+  user_options=(--user "$owner")
   case "$("$engine" --version 2>/dev/null)" in
   *[Pp]odman*)
     [ "$("$engine" info --format '{{.Host.Security.Rootless}}' 2>/dev/null)" != true ] ||
-      user_options=(--userns=keep-id --user "$ids")
+      user_options=(--userns=keep-id --user "$owner")
     ;;
   *)
     # A rootless docker maps its root to the caller, and every other user to somebody else.
     case "$("$engine" info --format '{{.SecurityOptions}}' 2>/dev/null)" in
-    *rootless*) user_options=(--user 0:0) ;;
+    *rootless*)
+      user_options=(--user 0:0)
+      return
+      ;;
     esac
     ;;
   esac
+  [ "${owner%%:*}" != 0 ] ||
+    printf 'run_docker.sh: warning: root owns the repository, so the container runs as root, without capabilities. Give it to a user: chown -R USER %q.\n' "$root" >&2
 }
 
 read_words() { # variable's name: fills words with its content, split as a shell splits, not run
@@ -130,7 +143,7 @@ read_words() { # variable's name: fills words with its content, split as a shell
 }
 
 packages_hash() { # names what the image is built from
-  cat "$root/ml/Dockerfile" "$root/pyproject.toml" "$root/constraints.txt" | cksum | tr ' ' -
+  cat "$root/ml/Dockerfile" "$root"/requirements*.lock | cksum | tr ' ' -
 }
 
 # --- Paths ---------------------------------------------------------------------------------------
@@ -171,7 +184,17 @@ is_mounted() { # path: whether ROADSENSE_RUN_ARGS mounts it at this place
   return 1
 }
 
-check_path() { # flag value: refuses a path that the container cannot see
+check_output() { # flag value path-in-the-repository: refuses what is read-only in the container
+  local folder
+  for folder in $WRITABLE; do
+    if is_below "$3" "$folder"; then return 0; fi
+  done
+  case " $OUTPUT_FLAGS " in
+  *" $1 "*) fail "$1 must be below ml/models or ml/scenarios/datasets: the rest of the repository is read-only in the container. Got '$2'. Choose a path there, or mount a folder with ROADSENSE_RUN_ARGS." "$EXIT_USAGE" ;;
+  esac
+}
+
+check_path() { # flag value: refuses a path that the container cannot see, or not write
   local path real
   case "$2" in
   '') return 0 ;;
@@ -186,9 +209,17 @@ check_path() { # flag value: refuses a path that the container cannot see
       real="${real#/}"
       fail "$1 must be a path that the container sees. Got '$2'. Write '${real:-.}': paths count from the repository root." "$EXIT_USAGE"
     fi
-    if is_below "$path" /work; then return 0; fi
+    if is_below "$path" /work; then
+      check_output "$1" "$2" "${path#/work/}"
+      return 0
+    fi
     ;;
-  *) if is_below "$path" "$root"; then return 0; fi ;;
+  *)
+    if is_below "$path" "$root"; then
+      check_output "$1" "$2" "${path#"$root"/}"
+      return 0
+    fi
+    ;;
   esac
   fail "$1 must be a path that the container sees. Got '$2', which is outside the repository. Copy it under $root, or mount it: ROADSENSE_RUN_ARGS=\"-v '$path:$path'\" and write '$path'." "$EXIT_USAGE"
 }
@@ -253,10 +284,35 @@ set_window_options() { # fills window_options: the host's display, its socket an
     window_options+=(--hostname "$(uname -n)" -v "$authority:/tmp/.Xauthority-host:ro" -e XAUTHORITY=/tmp/.Xauthority-host)
 }
 
+is_networked() { # whether the caller's or the window's options choose a network
+  local word
+  for word in ${window_options[@]+"${window_options[@]}"} ${run_words[@]+"${run_words[@]}"}; do
+    case "$word" in --network | --network=* | --net | --net=*) return 0 ;; esac
+  done
+  return 1
+}
+
+set_confinement() { # word: fills confinement with what the container may not do, and where it writes
+  local folder exec=noexec
+  case "$1" in test | bash) exec=exec ;; esac # tests run programs that they write
+  confinement=(--read-only --cap-drop=ALL --security-opt=no-new-privileges --pids-limit=4096)
+  confinement+=(--tmpfs "/tmp:rw,nosuid,nodev,$exec,mode=1777")
+  confinement+=(--tmpfs "/home/roadsense:rw,nosuid,nodev,noexec,mode=1777")
+  is_networked || confinement+=(--network=none)
+  case "$1" in
+  test | bash) confinement+=(-v "$root:/work:Z") ;;
+  *)
+    confinement+=(-v "$root:/work:ro,Z")
+    for folder in $WRITABLE; do confinement+=(-v "$root/$folder:/work/$folder:Z"); done
+    ;;
+  esac
+}
+
 set_run_options() { # word: fills options with everything between 'run' and the image
   local name
-  options=(--rm "${user_options[@]}" -v "$root:/work:Z" -w /work)
-  options+=(-e "GIT_COMMIT=$(git -C "$root" rev-parse HEAD 2>/dev/null || printf '%s' "${GIT_COMMIT:-unknown}")")
+  set_confinement "$1"
+  options=(--rm "${user_options[@]}" "${confinement[@]}" -w /work)
+  options+=(-e "GIT_COMMIT=$(git -c "safe.directory=$root" -C "$root" rev-parse HEAD 2>/dev/null || printf '%s' "${GIT_COMMIT:-unknown}")")
   options+=(-e "ROADSENSE_CONTAINER_IMAGE=$IMAGE@sha256:${image_id#sha256:}")
   for name in NO_COLOR ROADSENSE_DEBUG; do
     [ -z "${!name:-}" ] || options+=(-e "$name=${!name}")
@@ -271,8 +327,13 @@ set_run_options() { # word: fills options with everything between 'run' and the 
   [ ${#run_words[@]} -eq 0 ] || options+=("${run_words[@]}")
 }
 
-make_cache() { # compiled kernels outlive the container in .cache, which git does not see
-  { mkdir -p "$root/.cache" && { [ -f "$root/.cache/.gitignore" ] || echo '*' >"$root/.cache/.gitignore"; }; } ||
+make_writable() { # what commands write to; compiled kernels outlive the container in .cache
+  local folder
+  for folder in $WRITABLE; do
+    { mkdir -p "$root/$folder" && { [ "$(id -u)" != 0 ] || chown "$owner" "$root/$folder"; }; } ||
+      fail "$root/$folder must be a folder that can be written to. Change its owner, or remove it."
+  done
+  [ -f "$root/.cache/.gitignore" ] || echo '*' >"$root/.cache/.gitignore" ||
     fail "$root/.cache must be a folder that can be written to. Change its owner, or remove it."
 }
 
@@ -293,6 +354,7 @@ main() {
   generate) command=(python -m ml.scripts.gen_scenarios) ;;
   train) command=(python -m ml.training.train_convoy) ;;
   evaluate) command=(python -m ml.evaluation.run) ;;
+  report) command=(python -m ml.reporting.report) ;;
   demo) command=(bash -c "$DEMO" demo) ;;
   gui) command=(python -m ml.training.train_convoy --gui) ;;
   bash) command=(bash) ;;
@@ -314,8 +376,9 @@ main() {
   engine="$(find_engine)"
   [ "$word" != build ] || build "$@"
   check_image
+  set_owner
   set_user_options
-  make_cache
+  make_writable
   set_run_options "$word"
   exec "$engine" run "${options[@]}" "$IMAGE" "${command[@]}" "$@"
 }

@@ -14,16 +14,19 @@ import pytest
 from ml.provenance import REPOSITORY_ROOT
 from ml.tests.fake_engine import FAKE_ENGINE, PODMAN_ROOTFUL, PODMAN_ROOTLESS
 
-WORDS = ("build", "test", "generate", "train", "evaluate", "demo", "gui", "bash")
+WORDS = ("build", "test", "generate", "train", "evaluate", "report", "demo", "gui", "bash")
 MODULES = {
     "test": ["python", "-m", "pytest"],
     "generate": ["python", "-m", "ml.scripts.gen_scenarios"],
     "train": ["python", "-m", "ml.training.train_convoy"],
     "evaluate": ["python", "-m", "ml.evaluation.run"],
+    "report": ["python", "-m", "ml.reporting.report"],
     "bash": ["bash"],
 }
 AWKWARD = ["--run_id", "two words", "", "it's", '"quoted"', "$HOME", "*", "a\\b", "line\nbreak"]
-IDS = f"{os.getuid()}:{os.getgid()}"
+# Root, who may give files away, stands for a caller by sudo in a user's checkout.
+OWNER, GROUP = os.getuid() or 1000, os.getgid() or 1000
+IDS = f"{OWNER}:{GROUP}"
 
 
 class Runner:
@@ -36,11 +39,17 @@ class Runner:
         self.script = self.root / "ml" / "run_docker.sh"
         (self.root / "ml").mkdir(parents=True)
         self.programs.mkdir()
-        for name in ("ml/run_docker.sh", "ml/Dockerfile", "pyproject.toml", "constraints.txt"):
+        for name in (
+            "ml/run_docker.sh",
+            "ml/Dockerfile",
+            "requirements.lock",
+            "requirements-cuda.lock",
+        ):
             shutil.copy(REPOSITORY_ROOT / name, self.root / name)
         for name in ("bash", "cat", "cksum", "dirname", "git", "id", "mkdir", "printf", "readlink",
-                     "tr", "uname", "xargs", "ln", "env"):  # fmt: skip
+                     "tr", "uname", "xargs", "ln", "env", "stat", "chown"):  # fmt: skip
             (self.programs / name).symlink_to(shutil.which(name))
+        os.chown(self.root, OWNER, GROUP)
         self.environment = {"PATH": str(self.programs), "FAKE_ENGINE_LOG": str(self.log)}
 
     def add_engine(self, name, **answers):
@@ -180,7 +189,7 @@ def test_repository_root_is_mounted_and_worked_in_from_any_folder(runner, tmp_pa
     elsewhere.mkdir()
     runner("train", cwd=elsewhere)
     options, _ = runner.last()
-    assert ("-v", f"{runner.root}:/work:Z") in pairs(options)
+    assert ("-v", f"{runner.root}:/work:ro,Z") in pairs(options)
     assert ("-w", "/work") in pairs(options)
     assert "--rm" in options
 
@@ -191,12 +200,13 @@ def test_script_called_through_links_finds_its_own_repository(runner, tmp_path):
     first.symlink_to(runner.script)
     second.symlink_to(Path("..") / "first")
     runner("train", cwd=tmp_path, script=second)
-    assert ("-v", f"{runner.root}:/work:Z") in pairs(runner.last()[0])
+    assert ("-v", f"{runner.root}:/work:ro,Z") in pairs(runner.last()[0])
 
 
 def test_commit_is_that_of_the_repository(runner):
     def git(*arguments):
-        options = ["-c", "user.name=n", "-c", "user.email=e", "-c", "commit.gpgsign=false"]
+        options = ["-c", "user.name=n", "-c", "user.email=e", "-c", "commit.gpgsign=false",
+                   "-c", f"safe.directory={runner.root}"]  # fmt: skip
         command = ["git", "-C", str(runner.root), *options, *arguments]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
@@ -233,6 +243,73 @@ def test_container_runs_as_the_caller(runner, engine, answers, expected):
     runner("train", ROADSENSE_CONTAINER_ENGINE=engine)
     options, _ = runner.last()
     assert options[1 : 1 + len(expected)] == expected
+
+
+def test_container_of_a_root_who_owns_the_checkout_is_warned_of(runner):
+    (runner.programs / "id").unlink()
+    (runner.programs / "stat").unlink()
+    (runner.programs / "chown").unlink()
+    for name, answer in (("id", "0"), ("stat", "0:0"), ("chown", "")):
+        (runner.programs / name).write_text(f"#!/bin/sh\necho {answer}\n", encoding="utf-8")
+        (runner.programs / name).chmod(0o755)
+    result = runner("train", GIT_CEILING_DIRECTORIES="/")
+    assert "the container runs as root, without capabilities" in result.stderr
+    assert ("--user", "0:0") in pairs(runner.last()[0])
+
+
+# --- Confinement ---------------------------------------------------------------------------------
+
+COMMANDS = ["generate", "train", "evaluate", "report", "demo"]
+
+
+@pytest.mark.parametrize("word", [*COMMANDS, "test", "bash"])
+def test_container_can_do_nothing_but_compute(runner, word):
+    runner(word)
+    options, _ = runner.last()
+    assert {
+        "--read-only",
+        "--cap-drop=ALL",
+        "--security-opt=no-new-privileges",
+        "--pids-limit=4096",
+        "--network=none",
+    } <= set(options)
+    assert [option for option in options if "privileged" in option or "cap-add" in option] == []
+
+
+@pytest.mark.parametrize("word", COMMANDS)
+def test_command_can_write_results_and_temporary_files_only(runner, word):
+    runner(word)
+    mounts = [value for flag, value in pairs(runner.last()[0]) if flag in ("-v", "--tmpfs")]
+    assert sorted(mounts) == sorted([
+        f"{runner.root}:/work:ro,Z",
+        f"{runner.root}/ml/models:/work/ml/models:Z",
+        f"{runner.root}/ml/scenarios/datasets:/work/ml/scenarios/datasets:Z",
+        f"{runner.root}/.cache:/work/.cache:Z",
+        "/tmp:rw,nosuid,nodev,noexec,mode=1777",  # noqa: S108 - the container's own
+        "/home/roadsense:rw,nosuid,nodev,noexec,mode=1777",
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize("word", ["test", "bash"])
+def test_developers_word_can_write_the_code_and_run_what_it_writes(runner, word):
+    runner(word)
+    options = pairs(runner.last()[0])
+    assert ("-v", f"{runner.root}:/work:Z") in options
+    assert ("--tmpfs", "/tmp:rw,nosuid,nodev,exec,mode=1777") in options  # noqa: S108 - its own
+
+
+@pytest.mark.parametrize("folder", ["ml/models", "ml/scenarios/datasets", ".cache"])
+def test_folder_that_is_written_to_belongs_to_the_checkouts_owner(runner, folder):
+    runner("train")
+    status = (runner.root / folder).stat()
+    assert (status.st_uid, status.st_gid) == (OWNER, GROUP)
+
+
+@pytest.mark.parametrize("words", ["--network=host", "--network host", "--net=bridge"])
+def test_network_that_the_caller_names_is_the_only_one(runner, words):
+    runner("train", ROADSENSE_RUN_ARGS=words)
+    networks = [option for option in runner.last()[0] if option.startswith("--net")]
+    assert networks == words.split()[:1]
 
 
 def test_compiled_kernels_have_a_folder_that_git_does_not_see(runner):
@@ -340,7 +417,7 @@ def test_image_of_other_packages_is_warned_of(runner):
     (label,) = [word for word in runner.calls()[-1] if word.startswith("roadsense.packages=")]
     runner.add_engine("docker", packages=label.partition("=")[2])
     assert runner("train").stderr == ""
-    with (runner.root / "constraints.txt").open("a", encoding="utf-8") as stream:
+    with (runner.root / "requirements.lock").open("a", encoding="utf-8") as stream:
         stream.write("new==1\n")
     result = runner("train")
     assert result.returncode == 0
@@ -350,7 +427,7 @@ def test_image_of_other_packages_is_warned_of(runner):
 # --- Paths ---------------------------------------------------------------------------------------
 
 FLAGS = ["--dataset_dir", "--sumo_cfg", "--output_dir", "--base_dir", "--emulator_params",
-         "--model", "--output_page"]  # fmt: skip
+         "--model", "--output_page", "--output_file"]  # fmt: skip
 
 
 @pytest.mark.parametrize("is_joined", [False, True])
@@ -384,9 +461,32 @@ def test_abbreviated_flag_is_checked_too(runner):
     "value", ["ml/x", "./ml/x", "ml/../ml/x", "/work/ml/x", "/work", "..x/y", "", "../a check out"]
 )
 def test_path_that_the_container_sees_passes(runner, value):
-    result = runner("train", "--output_dir", value)
+    result = runner("train", "--dataset_dir", value)
     assert result.returncode == 0, result.stderr
-    assert runner.last()[1][-2:] == ["--output_dir", value]
+    assert runner.last()[1][-2:] == ["--dataset_dir", value]
+
+
+@pytest.mark.parametrize("flag", ["--output_dir", "--output_page", "--output_file"])
+@pytest.mark.parametrize(
+    "value", ["ml/models/x", "./ml/models", "/work/ml/scenarios/datasets/v1", "ml/x/../models/x"]
+)
+def test_output_where_commands_can_write_passes(runner, flag, value):
+    result = runner("train", flag, value)
+    assert result.returncode == 0, result.stderr
+    assert runner.last()[1][-2:] == [flag, value]
+
+
+@pytest.mark.parametrize("flag", ["--output_dir", "--output_page", "--output_file"])
+@pytest.mark.parametrize(
+    "value", ["ml/x", ".", "/work", "/work/ml/modelsx", "ml/models/../x", "docs/page.md"]
+)
+def test_output_into_the_code_is_refused_before_anything_starts(runner, flag, value):
+    result = runner("train", flag, value)
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"run_docker.sh: error: {flag} must be below ml/models or ")
+    assert f"Got '{value}'." in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert runner.calls() == []
 
 
 @pytest.mark.parametrize(
