@@ -20,6 +20,9 @@ setup: $(STAMP) ## Make the virtual environment in .venv
 $(STAMP): pyproject.toml requirements.lock requirements-cuda.lock
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not installed. Install Python 3.11, or name another with PYTHON=python3.12." >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@# pip takes a published torch before one in a folder of wheels, so the folder is asked first.
+	@sed -n '/^torch==/,/[^\\]$$/p' requirements.lock > $(VENV)/torch.lock
+	@$(PIP) install $(LOCKED) --no-index -r $(VENV)/torch.lock 2>/dev/null || true
 	$(PIP) install $(LOCKED) -r requirements.lock
 	@if grep -qsE '^Requires-Dist: (cuda|nvidia|triton)' $(TORCH); then $(PIP) install $(LOCKED) -r requirements-cuda.lock; fi
 	$(PIP) install --no-deps --no-build-isolation -e .
