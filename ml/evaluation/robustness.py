@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _players(args: argparse.Namespace) -> list[Player]:
     """Return who plays: models first, each policy once."""
-    named = read_players(args.model)
+    named = read_players(args.model, is_trusted=args.trust)
     everyone = {player.policy_id: player for player in named}
     for name in args.baselines:
         everyone.setdefault(name, scripted_player(name))

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from ml.command_line import OneLineArgumentParser, add_debug_flag, integer_in, path_text
+from ml.evaluation.arguments import add_trust_flag
 from ml.seeding import MAX_MASTER_SEED
 from ml.types import MAX_ENVIRONMENTS
 
@@ -25,10 +26,12 @@ def parse_robustness_args(argv: Sequence[str] | None = None) -> argparse.Namespa
     parser.add_argument(
         "--model",
         nargs="+",
+        action="extend",
         type=path_text,
         metavar="POLICY",
-        help="Runs' folders, models' .zip, or scripted policies such as eebl@3.0 (default: none).",
+        help="Runs' folders, models' files, or scripted policies such as eebl@3.0 (default: none).",
     )
+    add_trust_flag(parser)
     parser.add_argument(
         "--baselines",
         nargs="+",
