@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -18,34 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.envs.convoy_env import ConvoyEnv
+from ml.envs.episode_memory import EpisodeMemory, EpisodeSoFar, Options, ended_early
 from ml.envs.shared_arrays import SharedArrays, memory_file
 from ml.envs.supervision import Supervision, WorkerCounts
 from ml.envs.worker_messages import Actor, Call, EpisodeEnd, Play, Played, Reset, WorkerSetup
 from ml.envs.worker_pool import WorkerPool
 from ml.envs.workers_step import Arrays, PlayedSteps, WorkersStep, join_plays
-from ml.errors import ConfigError
+from ml.errors import ConfigError, SimulatorError
 from ml.types import MAX_ENVIRONMENTS
-
-_FORGET_AT_STEPS = 1000
-
-Options = Mapping[str, Any]
-
-
-@dataclass
-class _Episode:
-    """The present episode of one environment: what it takes to begin it again.
-
-    Attributes:
-        seed: Master seed, None where the environment has none.
-        index: The episode's index.
-        options: What its reset was given.
-        begin: Number of the step of all environments that was its first.
-    """
-
-    seed: int | None = None
-    index: int = 0
-    options: Options | None = None
-    begin: int = 0
 
 
 class _PlayStart(NamedTuple):
@@ -104,9 +84,7 @@ class ConvoyWorkers:
             )
             for row, index in enumerate(indices)
         ]  # fmt: skip
-        self._episodes = [_Episode() for _ in range(num_envs)]
-        self._played: list[npt.NDArray[Any]] = []
-        self._num_forgotten = 0
+        self._episodes = EpisodeMemory(num_envs)
         memory = memory_file()
         self._pool = WorkerPool(setups, memory, supervision)
         try:
@@ -116,8 +94,8 @@ class ConvoyWorkers:
         except BaseException:
             self.close()
             raise
-        for episode, answer in zip(self._episodes, ready, strict=True):
-            episode.seed = answer.master_seed
+        for row, answer in enumerate(ready):
+            self._episodes[row].seed = answer.master_seed
         self.observation_space = ready[0].spaces.observations
         self.action_space = ready[0].spaces.actions
 
@@ -163,21 +141,51 @@ class ConvoyWorkers:
                 zip(options or nothing, seeds or nothing, strict=True)
             )
         ]
-        self._forget()
-        infos: list[dict[str, Any]] = []
+        self._episodes.forget()
+        return self._arrays.observations, self._answers(commands)
+
+    def _answers(self, commands: Sequence[Reset]) -> list[Any]:
+        """Return every worker's answer to its command."""
+        answers: list[Any] = []
         # The first one alone compiles the kernels where that is due; the others load them.
         for rows in (range(1), range(1, self.num_envs)):
             limits_s = {row: self._pool.send(row, commands[row]) for row in rows}
-            infos += [self._pool.receive(row, commands[row], limits_s[row]) for row in rows]
-        return self._arrays.observations, infos
+            answers += [self._pool.receive(row, commands[row], limits_s[row]) for row in rows]
+        return answers
+
+    def episodes_so_far(self) -> list[EpisodeSoFar]:
+        """Return the present episode of each environment."""
+        return self._episodes.so_far()
+
+    def go_on(self, episodes: Sequence[EpisodeSoFar]) -> Arrays:
+        """Play an episode again in every environment, in the place of a reset.
+
+        Args:
+            episodes: Of each environment.
+
+        Returns:
+            The observations that they have come to, as ``reset`` returns them.
+
+        Raises:
+            SimulatorError: An episode ended before, so its environment is another one than it was.
+        """
+        self._check_is_open()
+        self._episodes.restore(episodes, self._arrays.actions.shape[1:])
+        for row in range(self.num_envs):
+            self._count_on(row)
+        answers = self._answers([self._replay_command(row) for row in range(self.num_envs)])
+        for episode, answer in zip(episodes, answers, strict=True):
+            if episode.actions is not None and answer is not None:
+                raise SimulatorError(ended_early(episode))
+        return self._arrays.observations
 
     def _prepare_reset(self, row: int, options: Options | None, seed: int | None) -> Reset:
         """Note the episode that a reset begins, and return the command."""
-        before = self._episodes[row]
         index = int(self.next_episodes[row]) if seed is None else 0
         index = (options or {}).get("episode_index", index)
-        new_seed = before.seed if seed is None else seed
-        self._episodes[row] = _Episode(new_seed, index, options, self._num_steps)
+        if seed is not None:
+            self._episodes[row].seed = seed
+        self._episodes.begin(row, index, options)
         self._count_on(row)
         return self._reset_command(row)
 
@@ -205,7 +213,7 @@ class ConvoyWorkers:
         """
         self._check_is_open()
         self._arrays.actions[...] = actions
-        self._played.append(self._arrays.actions.copy())
+        self._episodes.add([self._arrays.actions.copy()])
         self._pool.ring_all()
 
     def receive(self) -> WorkersStep:
@@ -234,9 +242,9 @@ class ConvoyWorkers:
     def _end_episode(self, row: int, end: EpisodeEnd) -> tuple[dict[str, Any], dict[str, Any]]:
         """Note the episode that has begun; replace the worker where it asks for that."""
         index = int(self.next_episodes[row])
-        self._episodes[row] = _Episode(self._episodes[row].seed, index, None, self._num_steps)
+        self._episodes.begin(row, index)
         self._count_on(row)
-        self._forget()
+        self._episodes.forget()
         self._pool.forgive(row)
         if end.next_info is not None:
             return end.info, end.next_info
@@ -263,10 +271,10 @@ class ConvoyWorkers:
         """
         self._check_is_open()
         plays = [
-            Play(make_actor, one, 0, num_steps, episode.seed)
-            for one, episode in zip(arguments, self._episodes, strict=True)
+            Play(make_actor, one, 0, num_steps, self._episodes[row].seed)
+            for row, one in enumerate(arguments)
         ]
-        begin = self._num_steps
+        begin = self._episodes.num_steps
         next_indices = self.next_episodes.tolist()
         limits_s = [self._pool.send(row, play) for row, play in enumerate(plays)]
         parts = [
@@ -278,8 +286,8 @@ class ConvoyWorkers:
             for row in parts
         ]
         steps = join_plays(parts, self._arrays.observations)
-        self._played += list(steps.actions)
-        self._forget()
+        self._episodes.add(list(steps.actions))
+        self._episodes.forget()
         return steps, results
 
     def _play_out(self, row: int, play: Play, limit_s: float, start: _PlayStart) -> list[Played]:
@@ -292,7 +300,7 @@ class ConvoyWorkers:
             parts.append(part)
             for step, end, _ in part.ends:
                 first = start.num_steps + step + 1
-                self._episodes[row] = _Episode(self._episodes[row].seed, index, None, first)
+                self._episodes.begin(row, index, first_step=first)
                 index += 1
                 self._pool.forgive(row)
                 if end.next_info is None:
@@ -370,18 +378,4 @@ class ConvoyWorkers:
 
     def _replay_command(self, row: int) -> Reset:
         """Return the command that repeats the present episode, a step just sent included."""
-        played = self._played[self._episodes[row].begin - self._num_forgotten :]
-        actions = np.stack([actions[row] for actions in played]) if played else None
-        return self._reset_command(row, actions)
-
-    @property
-    def _num_steps(self) -> int:
-        """Steps of all environments so far."""
-        return self._num_forgotten + len(self._played)
-
-    def _forget(self) -> None:
-        """Drop the actions of episodes that are over, now and then."""
-        num_over = min(episode.begin for episode in self._episodes) - self._num_forgotten
-        if num_over > _FORGET_AT_STEPS:
-            del self._played[:num_over]
-            self._num_forgotten += num_over
+        return self._reset_command(row, self._episodes.actions(row))
