@@ -10,10 +10,10 @@ STAMP := $(VENV)/.installed
 DATASET := ml/scenarios/datasets/demo
 RUN := ml/models/runs/demo
 
-.PHONY: help setup lock demo bench check lint types test docs clean
+.PHONY: help setup lock demo bench check check-slow lint types test docs clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(STAMP) ## Make the virtual environment in .venv
 
@@ -62,6 +62,9 @@ types: $(STAMP) ## Static types
 
 test: $(STAMP) ## All tests
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
+
+check-slow: $(STAMP) ## Tests of minutes: trainings killed at many moments
+	$(BIN)/pytest -m slow_suite
 
 docs: $(STAMP) ## Rewrite the generated pages of docs/
 	@rm -rf $(DATASET)-docs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import signal
 import sys
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -15,9 +16,21 @@ from ml.errors import ConfigError, RoadSenseError, nearest_name_hint, one_line
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
+_EXIT_BY_SIGNAL = 128
 _LONGEST_PATH_BYTES = 3500
 """Linux allows 4095, and there must be room for the names of files below."""
+
+
+class StoppedBySignal(KeyboardInterrupt):
+    """A signal has ended the work.
+
+    Attributes:
+        number: The signal's number.
+    """
+
+    def __init__(self, number: int, message: str = "") -> None:
+        super().__init__(message)
+        self.number = number
 
 
 class OneLineArgumentParser(argparse.ArgumentParser):
@@ -54,7 +67,7 @@ def add_debug_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def run_command(main: Callable[[], None]) -> NoReturn:
-    """Run a command's ``main`` and exit: 0 done, 1 failed (one line), 2 usage, 130 interrupted.
+    """Run a command's ``main`` and exit: 0 done, 1 failed (one line), 2 usage, 128 + n by a signal.
 
     ``--debug`` on the command line, or ROADSENSE_DEBUG=1, shows the traceback instead.
     """
@@ -87,9 +100,9 @@ def run_command(main: Callable[[], None]) -> NoReturn:
         reason = one_line(str(error)) or "no more of it"
         sys.stderr.write(f"error: memory must suffice. Got: {reason}. Ask for less at once.\n")
         sys.exit(EXIT_FAILURE)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        sys.exit(EXIT_INTERRUPTED)
+    except KeyboardInterrupt as stop:
+        sys.stderr.write(f"{str(stop) or 'interrupted'}\n")
+        sys.exit(_EXIT_BY_SIGNAL + getattr(stop, "number", signal.SIGINT))
     sys.exit(0)
 
 

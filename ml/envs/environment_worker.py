@@ -265,7 +265,8 @@ def main(*descriptors: int) -> None:
         descriptors: The fields of ``Channel``.
     """
     logging.getLogger("ml").setLevel(logging.ERROR)  # What is to be told, the parent tells once.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # Both are the parent's to handle.
     channel = Channel(*descriptors)
     _end_with_the_parent(channel.lifeline)
     worker = _Worker(channel)

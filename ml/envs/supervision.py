@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from ml.errors import ConfigError
@@ -53,6 +54,11 @@ class WorkerCounts:
             self.hung += 1
         else:
             self.lost += 1
+
+    def add(self, counts: Mapping[str, int]) -> None:
+        """Count what ``as_dict`` of others returned, too."""
+        for name, count in counts.items():
+            setattr(self, name, getattr(self, name) + count)
 
     def as_dict(self) -> dict[str, int]:
         """Return the counts by name, for records."""

@@ -13,7 +13,7 @@ from ml.command_line import (
     number_in,
     path_text,
 )
-from ml.errors import ConfigError
+from ml.errors import ConfigError, RoadSenseError
 from ml.evaluation.arguments import BASELINES
 from ml.policies.hidden_inputs import HIDDEN_INPUTS
 from ml.seeding import MAX_MASTER_SEED
@@ -25,9 +25,11 @@ from ml.training.rollout import (
     default_num_imitated,
     rollout_steps,
 )
+from ml.training.run_arguments import arguments_to_go_on
 from ml.types import MAX_ENVIRONMENTS
 
 DEFAULT_SUMO_CFG = "ml/scenarios/base/scenario.sumocfg"
+DEFAULT_CHECKPOINT_INTERVAL = 10_000
 _MAX_COUNT = 10**9
 _MAX_ROLLOUT_STEPS = 10**6
 """A rollout is held in memory, half a kilobyte a step."""
@@ -135,10 +137,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--gui", action="store_true", help="Show SUMO's window (for debugging).")
     _add_learning_flags(parser)
     _add_development_flags(parser)
+    _add_resumption_flags(parser)
     parser.add_argument("--quiet", action="store_true", help="Show no progress.")
     add_debug_flag(parser)
 
     args = parser.parse_args(argv)
+    if args.resume is not None:
+        try:
+            args = arguments_to_go_on(parser, args.resume, argv)
+        except RoadSenseError as error:
+            parser.error(str(error))
     if args.dataset_dir is not None and args.sumo_cfg is not None:
         parser.error("Cannot specify both --dataset_dir and --sumo_cfg")
     if args.dataset_dir is None and args.sumo_cfg is None:
@@ -223,6 +231,32 @@ def _add_development_flags(parser: argparse.ArgumentParser) -> None:
         default=36,
         metavar="N",
         help="Episodes of each of them; 0: none, and nothing is held out (default: 36).",
+    )
+
+
+def _add_resumption_flags(parser: argparse.ArgumentParser) -> None:
+    """Add how a run is kept, and how it goes on."""
+    parser.add_argument(
+        "--resume",
+        type=path_text,
+        metavar="RUN",
+        help="Go on with a run that was stopped: its folder, or its name below ml/models/runs/. "
+        "It ends as if it had not been stopped.",
+    )
+    parser.add_argument(
+        "--checkpoint_interval",
+        type=integer_in(1, _MAX_COUNT),
+        default=DEFAULT_CHECKPOINT_INTERVAL,
+        metavar="N",
+        help="Steps between two checkpoints, and between two states to go on from "
+        "(default: 10,000).",
+    )
+    parser.add_argument(
+        "--keep_checkpoints",
+        type=integer_in(1, 1_000_000),
+        metavar="N",
+        help="Keep only the newest N checkpoints and N states (default: every checkpoint, 2 "
+        "states).",
     )
 
 

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -68,21 +68,41 @@ class CheckpointCallback(BaseCallback):
     Args:
         folder: Existing folder for the checkpoints.
         period_steps: Steps between two checkpoints.
+        num_kept: How many of the newest to keep; all when None.
     """
 
-    def __init__(self, folder: str | Path, period_steps: int = 10_000) -> None:
+    def __init__(
+        self, folder: str | Path, period_steps: int = 10_000, num_kept: int | None = None
+    ) -> None:
         super().__init__()
         if period_steps < 1:
             raise ConfigError(f"period_steps of the checkpoints must be >= 1. Got {period_steps}.")
         self._folder, self._period_steps = Path(folder), period_steps
+        self._num_kept = num_kept
         self._num_saved = 0
+
+    def state(self) -> dict[str, Any]:
+        """Return what ``restore`` needs, as JSON can hold it."""
+        return {"num_saved": self._num_saved}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state`` returned."""
+        self._num_saved = state["num_saved"]
 
     def _on_step(self) -> bool:
         if self.num_timesteps // self._period_steps > self._num_saved:
             self._num_saved = self.num_timesteps // self._period_steps
             path = self._folder / f"deep_sets_{self._num_saved * self._period_steps}_steps.zip"
             save_model_atomically(self.model, path)
+            self._remove_old()
         return True
+
+    def _remove_old(self) -> None:
+        """Remove the oldest checkpoints, and what belongs to them, if they are too many."""
+        newest_first = range(self._num_saved, 0, -1)
+        for number in newest_first[self._num_kept :] if self._num_kept else ():
+            for path in self._folder.glob(f"deep_sets_{number * self._period_steps}_steps.*"):
+                path.unlink()
 
 
 class ProgressCallback(BaseCallback):
@@ -117,6 +137,27 @@ class ProgressCallback(BaseCallback):
         self._num_episodes = self._num_collisions = 0
         self._started_s = 0.0
         self._display: ProgressDisplay | None = None
+        self._spent_s = 0.0
+
+    def state(self) -> dict[str, Any]:
+        """Return what ``restore`` needs, as JSON can hold it."""
+        return {
+            "returns": list(self._returns),
+            "num_episodes": self._num_episodes,
+            "num_collisions": self._num_collisions,
+            "spent_s": self._time_s(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state`` returned; the times go on, the shares begin anew."""
+        self._returns.extend(state["returns"])
+        self._num_episodes = state["num_episodes"]
+        self._num_collisions = state["num_collisions"]
+        self._spent_s = state["spent_s"]
+
+    def _time_s(self) -> float:
+        """Return the time that training has taken so far [s]."""
+        return self._spent_s + time.monotonic() - self._started_s
 
     def _on_training_start(self) -> None:
         self._started_s = time.monotonic()
@@ -180,7 +221,7 @@ class ProgressCallback(BaseCallback):
         shares = self._shares()
         row = {
             "steps": self.num_timesteps,
-            "time_s": round(time.monotonic() - self._started_s, 3),
+            "time_s": round(self._time_s(), 3),
             "episodes": self._num_episodes,
             "collision_rate": (
                 self._num_collisions / self._num_episodes if self._num_episodes else None

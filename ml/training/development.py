@@ -92,7 +92,7 @@ class DevelopmentCallback(BaseCallback):
         self._episodes, self._folder = episodes, Path(folder)
         self._interval_steps = interval_steps
         self._num_due = 0
-        self._started_s = 0.0
+        self._started_s = self._spent_s = 0.0
         self.evaluations: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
 
@@ -104,6 +104,23 @@ class DevelopmentCallback(BaseCallback):
     def close(self) -> None:
         """Stop the development episodes' processes; safe to call again."""
         self._episodes.close()
+
+    def state(self) -> dict[str, Any]:
+        """Return what ``restore`` needs, as JSON can hold it."""
+        state = {
+            "num_due": self._num_due,
+            "evaluations": self.evaluations,
+            "best": self.best,
+            "workers": self.counts.as_dict(),
+            "spent_s": self._spent_s + time.monotonic() - self._started_s,
+        }
+        return dict(json_ready(state))
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state`` returned."""
+        self._num_due, self._spent_s = state["num_due"], state["spent_s"]
+        self.evaluations, self.best = list(state["evaluations"]), state["best"]
+        self.counts.add(state["workers"])
 
     def _on_training_start(self) -> None:
         self._started_s = time.monotonic()
@@ -127,7 +144,7 @@ class DevelopmentCallback(BaseCallback):
         now_s = time.monotonic()
         row = {
             "steps": self.num_timesteps,
-            "time_s": round(now_s - self._started_s, 3),
+            "time_s": round(self._spent_s + now_s - self._started_s, 3),
             "evaluation_s": round(now_s - begun_s, 3),
             **summarise(records),
         }

@@ -9,9 +9,12 @@ from pathlib import Path
 from ml.errors import ConfigError, RecordError
 from ml.policies.checkpoint import model_files
 from ml.training.run_folder import CHECKPOINT_FOLDER, RUN_FILES, RUN_MANIFEST, TENSORBOARD_FOLDER
+from ml.training.run_state import ARRAYS_FILE, STATE_FILE, state_folders
 
 _FILES_BELOW = (
     *(str(path) for path in model_files(f"{CHECKPOINT_FOLDER}/deep_sets_*_steps.zip")),
+    f"{CHECKPOINT_FOLDER}/state_*/{STATE_FILE}",
+    f"{CHECKPOINT_FOLDER}/state_*/{ARRAYS_FILE}",
     f"{TENSORBOARD_FOLDER}/PPO_*/events.out.tfevents.*",
 )
 
@@ -70,7 +73,9 @@ def remove_run(folder: str | Path) -> None:
     try:
         for path in run_files_in(root):
             path.unlink()
-        for below in (root / CHECKPOINT_FOLDER, *root.glob(f"{TENSORBOARD_FOLDER}/PPO_*")):
+        checkpoints = root / CHECKPOINT_FOLDER
+        states = () if checkpoints.is_symlink() else state_folders(checkpoints).values()
+        for below in (*states, checkpoints, *root.glob(f"{TENSORBOARD_FOLDER}/PPO_*")):
             if below.is_dir() and not below.is_symlink() and not any(below.iterdir()):
                 below.rmdir()
     except OSError as error:

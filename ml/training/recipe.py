@@ -11,7 +11,7 @@ import torch
 
 from ml.errors import ConfigError
 from ml.provenance import REPOSITORY_ROOT
-from ml.training.arguments import DEFAULT_SUMO_CFG
+from ml.training.arguments import DEFAULT_CHECKPOINT_INTERVAL, DEFAULT_SUMO_CFG
 from ml.training.rollout import (
     LEARNERS,
     batch_size_for,
@@ -59,6 +59,11 @@ def learner_settings(args: argparse.Namespace) -> dict[str, Any]:
 def num_envs(args: argparse.Namespace) -> int:
     """Return the number of environments; arguments without the field mean one."""
     return int(getattr(args, "n_envs", None) or 1)
+
+
+def checkpoint_interval(args: argparse.Namespace) -> int:
+    """Return the steps between two checkpoints; arguments without the field mean the default."""
+    return int(getattr(args, "checkpoint_interval", DEFAULT_CHECKPOINT_INTERVAL))
 
 
 def learner(args: argparse.Namespace) -> str:

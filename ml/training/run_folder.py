@@ -29,6 +29,7 @@ from ml.evaluation.episode_files import BASELINE_EPISODES_FILE, EPISODES_FILE
 from ml.policies.checkpoint import MODEL_FILE, model_files
 from ml.processors import usable_cores
 from ml.provenance import (
+    code_sha256,
     container_image,
     git_state,
     processor_name,
@@ -219,6 +220,7 @@ def build_manifest(
         },
         "num_peers_distribution": inputs.num_peers_distribution,
         "git": git_state(),
+        "code_sha256": code_sha256(),
         "versions": software_versions(),
         "hardware": {
             "processor": processor_name(),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -17,43 +16,29 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import torch
 from stable_baselines3 import PPO
-from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.utils import set_random_seed
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from stable_baselines3.common.vec_env import VecEnv
 
 from ml.command_line import run_command
 from ml.envs import ENVIRONMENT_ID
-from ml.envs.vector_env import ConvoyWorkers
 from ml.evaluation.baseline_runs import run_baselines
 from ml.evaluation.episode_files import save_episodes
 from ml.evaluation.episodes import EpisodeRecord
 from ml.evaluation.verdict import build_report
 from ml.evaluation.verdict_text import format_report
 from ml.policies.checkpoint import MODEL_FILE, load_policy
-from ml.policies.deep_set_policy import create_deep_set_policy_kwargs, initialise_no_intervention
-from ml.processors import oversubscription_warning, usable_cores
 from ml.provenance import sha256_of_file, write_json_atomically
 from ml.records import json_ready, time_stamp
 from ml.training import recipe, run_folder
 from ml.training.arguments import parse_args
-from ml.training.callbacks import (
-    BoundedLogStdCallback,
-    CheckpointCallback,
-    ProgressCallback,
-    actor_critic_of,
-    divergence_told,
-    save_model_atomically,
-)
 from ml.training.compile_learner import learner_compiled_beside
-from ml.training.development import DevelopmentCallback, DevelopmentEpisodes, training_report
+from ml.training.development import DevelopmentCallback, training_report
 from ml.training.final_evaluation import baseline_workers, play_evaluation
-from ml.training.imitation import imitate_oracle
-from ml.training.learners import choose_learner, scale_rewards
+from ml.training.learning import Beginning, learn, open_development, open_environments
 from ml.training.old_run import check_removable, remove_run
 from ml.training.results import EvaluationResult, TrainingResult
-from ml.training.stage_shares import StageClock, TimedVecEnv
+from ml.training.resumption import identity_of, stopped_run, way_on_told
+from ml.training.stopping import terminations_raised
 from ml.training.vector_adapter import WorkersVecEnv
 
 __all__ = [
@@ -71,7 +56,7 @@ __all__ = [
 
 
 def train(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
-    """Train a policy and save it as ``model_final.zip``.
+    """Train a policy and save it as ``model_final.zip``; with `resume`, do what is left of that.
 
     Everything is checked before anything is created. `run_id` and `output_dir` are filled in.
 
@@ -84,43 +69,70 @@ def train(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     Raises:
         RoadSenseError: An input or the output folder cannot be used, or the simulator failed.
     """
-    run_folder.name_run(args)
-    is_overwriting = getattr(args, "overwrite", False)
-    run_folder.check_is_free(args.output_dir, is_overwriting=is_overwriting)
+    stopped, state = stopped_run(args), None
+    if stopped is None:
+        run_folder.name_run(args)
+        is_overwriting = getattr(args, "overwrite", False)
+        run_folder.check_is_free(args.output_dir, is_overwriting=is_overwriting)
     inputs = run_folder.resolve_inputs(args, recipe.sumo_cfg_path(args))
-    check_removable(args.output_dir, inputs.files.values())
-    settings = recipe.learner_settings(args)
+    settings = recipe.manifest_settings(args, recipe.learner_settings(args))
+    if stopped is None:
+        check_removable(args.output_dir, inputs.files.values())
+    else:
+        stopped.check_same(inputs, settings)
+        result = stopped.training_result(args)
+        if result is not None:
+            stopped.note_beginning(None)
+            return stopped.model_path, result
+        state = stopped.newest_state()
     with ExitStack() as stack:
         stack.enter_context(learner_compiled_beside(recipe.learner(args)))
         vector = stack.enter_context(closing(open_environments(args)))
-        judge = _open_development(args)
+        judge = open_development(args)
         if judge is not None:
             stack.enter_context(closing(judge))
-        manifest = run_folder.build_manifest(args, inputs, recipe.manifest_settings(args, settings))
-        if is_overwriting:
-            remove_run(args.output_dir)
-        run_folder.start_run(args.output_dir, manifest)
-        _say(f"Starting training: {args.total_timesteps} timesteps")
+        if stopped is None or state is None:
+            manifest: Mapping[str, Any] = _start_run(args, inputs, settings)
+            _say(f"Starting training: {args.total_timesteps} timesteps")
+        else:
+            manifest = stopped.note_beginning(state)
+            _say(f"Going on with training: {state.num_steps}/{args.total_timesteps} timesteps")
         _say(f"Output directory: {args.output_dir}")
+        beginning = Beginning(identity_of(manifest), state)
         with run_folder.failures_recorded(args.output_dir):
-            model_path, num_steps, learner = _learn(args, vector, judge)
-            report = training_report(
-                recipe.development_settings(args),
-                args.output_dir,
-                is_disjoint=inputs.is_development_disjoint,
-                judge=judge,
-                num_steps=num_steps,
-            )
-    run_folder.update_manifest(
-        args.output_dir,
-        {
-            "status": "trained",
-            "finished_at": time_stamp(),
-            "num_steps": num_steps,
-            "learner": learner,
-        },
-    )
+            result = _learn(args, vector, judge, beginning, inputs)
+    model_path = str(Path(args.output_dir) / MODEL_FILE)
     _say(f"Model saved to: {model_path}")
+    return model_path, result
+
+
+def _start_run(
+    args: argparse.Namespace, inputs: run_folder.RunInputs, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write the manifest of a new run, in the place of an old one if asked; return it."""
+    manifest = run_folder.build_manifest(args, inputs, settings)
+    if getattr(args, "overwrite", False):
+        remove_run(args.output_dir)
+    run_folder.start_run(args.output_dir, manifest)
+    return manifest
+
+
+def _learn(
+    args: argparse.Namespace,
+    vector: VecEnv,
+    judge: DevelopmentCallback | None,
+    beginning: Beginning,
+    inputs: run_folder.RunInputs,
+) -> TrainingResult:
+    """Learn, and write into the manifest what came of it."""
+    num_steps, learner = learn(args, vector, judge, beginning=beginning, say=_say)
+    report = training_report(
+        recipe.development_settings(args),
+        args.output_dir,
+        is_disjoint=inputs.is_development_disjoint,
+        judge=judge,
+        num_steps=num_steps,
+    )
     result = TrainingResult(
         {"training_timesteps": args.total_timesteps}, {**report, "learner": learner}
     )
@@ -128,90 +140,15 @@ def train(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
         "training": vector.counts.as_dict() if isinstance(vector, WorkersVecEnv) else None,
         "development": None if judge is None else judge.counts.as_dict(),
     }
-    return model_path, result
-
-
-def open_environments(args: argparse.Namespace) -> VecEnv:
-    """Open the training environments: one in this process, several in processes of their own."""
-    num_envs = recipe.num_envs(args)
-    warning = oversubscription_warning(num_envs, getattr(args, "threads", 1), usable_cores())
-    if warning is not None and not getattr(args, "quiet", False):
-        sys.stderr.write(f"{warning}\n")
-    kwargs = recipe.environment_kwargs(args, "train")
-    # Also before several: what is wrong with the arguments is said here, by one process.
-    env = gym.make(ENVIRONMENT_ID, **kwargs)
-    if num_envs > 1:
-        env.close()
-        return WorkersVecEnv(ConvoyWorkers(num_envs, kwargs))
-    monitored = Monitor(env)
-    return DummyVecEnv([lambda: monitored])
-
-
-def _open_development(args: argparse.Namespace) -> DevelopmentCallback | None:
-    """Open the development episodes, unless training is shorter than their interval."""
-    settings = recipe.development_settings(args)
-    if settings is None or args.total_timesteps < settings["interval_steps"]:
-        return None
-    kwargs = {**recipe.environment_kwargs(args, "dev"), "gui": False, "render_mode": None}
-    episodes = DevelopmentEpisodes(kwargs, settings["episodes"])
-    return DevelopmentCallback(episodes, args.output_dir, settings["interval_steps"])
-
-
-def make_model(args: argparse.Namespace, vector: VecEnv) -> tuple[PPO, dict[str, Any]]:
-    """Make a fresh model as the command line asks for it.
-
-    Args:
-        args: The command's arguments.
-        vector: The training environments, whose rewards are scaled from here on.
-
-    Returns:
-        The model, and what learns: see ``choose_learner``.
-    """
-    torch.set_num_threads(getattr(args, "threads", 1))
-    set_random_seed(args.seed)
-    with warnings.catch_warnings():
-        # Whoever asks for a GPU need not be told that a small network is no faster there.
-        warnings.filterwarnings("ignore", message="You are trying to run PPO on the GPU")
-        model = PPO(
-            "MultiInputPolicy",
-            scale_rewards(vector, recipe.learner(args), recipe.GAMMA),
-            policy_kwargs=create_deep_set_policy_kwargs(
-                recipe.PEER_EMBED_DIM, getattr(args, "hide_inputs", None)
-            ),
-            verbose=0,
-            tensorboard_log=str(Path(args.output_dir) / run_folder.TENSORBOARD_FOLDER),
-            **recipe.learner_settings(args),
-        )
-    initialise_no_intervention(actor_critic_of(model))
-    return model, choose_learner(model, recipe.learner(args))
-
-
-def _learn(
-    args: argparse.Namespace, vector: VecEnv, judge: DevelopmentCallback | None
-) -> tuple[str, int, dict[str, Any]]:
-    """Run PPO on the environments and save it; return path, steps taken and what learned."""
-    timed = TimedVecEnv(vector)
-    model, learner = make_model(args, timed)
-    if num_episodes := getattr(args, "imitation_episodes", 0):
-        kwargs = recipe.environment_kwargs(args, "train")
-        _say(imitate_oracle(actor_critic_of(model), kwargs, num_episodes, args.seed))
-    folder = Path(args.output_dir)
-    progress = ProgressCallback(
-        folder / run_folder.PROGRESS_FILE,
-        args.total_timesteps,
-        start_clock=lambda: StageClock(timed, min(timed.num_envs, usable_cores())),
-        is_quiet=getattr(args, "quiet", False),
-    )
-    checkpoints = CheckpointCallback(folder / run_folder.CHECKPOINT_FOLDER)
-    callbacks = [BoundedLogStdCallback(), checkpoints, *filter(None, [judge]), progress]
-    try:
-        with divergence_told(model):
-            model.learn(total_timesteps=args.total_timesteps, callback=callbacks)
-    finally:
-        progress.close()
-    model_path = os.path.join(args.output_dir, MODEL_FILE)  # noqa: PTH118 - a str
-    save_model_atomically(model, model_path)
-    return model_path, model.num_timesteps, learner
+    changes = {
+        "status": "trained",
+        "finished_at": time_stamp(),
+        "num_steps": num_steps,
+        "learner": learner,
+        "training": {**result.report, "workers": result.workers},
+    }
+    run_folder.update_manifest(args.output_dir, changes)
+    return result
 
 
 # --- Evaluation ----------------------------------------------------------------------------------
@@ -374,6 +311,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: The arguments, without the program's name; the process's own when None.
     """
     args = parse_args(argv)
+    stopped = stopped_run(args)
+    if stopped is not None and stopped.is_finished:
+        _say(f"The run is finished, nothing is left to do: {args.output_dir}")
+        return
+    with terminations_raised(), way_on_told(args):
+        _run(args)
+
+
+def _run(args: argparse.Namespace) -> None:
+    """Train, evaluate, compare and save, as far as that is not done."""
     model_path, training_metrics = train(args)
     eval_metrics = None
     with run_folder.failures_recorded(args.output_dir):

@@ -17,8 +17,8 @@ from ml.errors import SimulatorError
 from ml.processors import usable_cores
 from ml.provenance import REPOSITORY_ROOT
 from ml.training.arguments import DEFAULT_SUMO_CFG, parse_args
+from ml.training.learning import make_model, open_environments
 from ml.training.stage_shares import StageClock, StageShares, TimedVecEnv
-from ml.training.train_convoy import make_model, open_environments
 
 _MANY_STEPS = 1_000_000_000
 

@@ -12,12 +12,13 @@ import numpy.typing as npt
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
+from ml.envs.episode_memory import EpisodeSoFar
 from ml.envs.supervision import WorkerCounts
 from ml.envs.vector_env import ConvoyWorkers
 from ml.envs.worker_messages import Actor
 from ml.envs.workers_step import Arrays, PlayedSteps, WorkersStep
 from ml.errors import ConfigError
-from ml.types import FloatArray
+from ml.types import FloatArray, IntArray
 
 VecEnvIndices = None | int | Iterable[int]
 
@@ -73,6 +74,33 @@ class WorkersVecEnv(VecEnv):
         self.reset_infos = infos
         self._returns[:], self._lengths[:] = 0.0, 0
         return _copied(observations)
+
+    def go_on(
+        self, episodes: Sequence[EpisodeSoFar], returns: FloatArray, lengths: IntArray
+    ) -> Arrays:
+        """Play an episode again in every environment, in the place of a reset.
+
+        Args:
+            episodes: Of each environment.
+            returns: Sum of the rewards so far, shape (num_envs,).
+            lengths: Steps so far, shape (num_envs,).
+
+        Returns:
+            The observations that they have come to.
+        """
+        observations = _copied(self._workers.go_on(episodes))
+        self._returns[:], self._lengths[:] = returns, lengths
+        return observations
+
+    @property
+    def episodes_so_far(self) -> list[EpisodeSoFar]:
+        """The present episode of each environment."""
+        return self._workers.episodes_so_far()
+
+    @property
+    def sums_so_far(self) -> tuple[FloatArray, IntArray]:
+        """Return and length of each environment's episode so far, each of shape (num_envs,)."""
+        return self._returns.copy(), self._lengths.copy()
 
     def play(
         self,

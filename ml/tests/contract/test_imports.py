@@ -113,6 +113,7 @@ PACKAGES = {
     "ml.reporting": {"numpy"},
     "ml.evaluation.player_files": {"torch", "stable_baselines3"},
     "ml.training": {"numpy", "gymnasium", "rich", "torch", "stable_baselines3"},
+    "ml.training.run_state": {"numpy", "safetensors"},
     "ml.training.fast_update": {"numpy", "scipy", "threadpoolctl", "torch", "stable_baselines3"},
 }
 

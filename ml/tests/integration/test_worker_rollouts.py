@@ -6,9 +6,9 @@ import pytest
 from ml.envs.vector_env import ConvoyWorkers
 from ml.provenance import REPOSITORY_ROOT
 from ml.training.arguments import parse_args
+from ml.training.learning import make_model
 from ml.training.reward_scaling import ScaledRewards
 from ml.training.stage_shares import TimedVecEnv
-from ml.training.train_convoy import make_model
 from ml.training.vector_adapter import WorkersVecEnv
 
 BASE = REPOSITORY_ROOT / "ml" / "scenarios" / "base" / "scenario.sumocfg"
