@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -81,6 +81,10 @@ def capture(learning: Learning) -> RunState:
         "episodes": [
             {"seed": one.seed, "index": one.index, "options": one.options} for one in episodes
         ],
+        "observation_order": {
+            "last_obs": list(_seen(model)),
+            "last_original_obs": list(_seen_first(model)),
+        },
         "workers": _counts_of(learning.vector).as_dict(),
         "callbacks": {name: one.state() for name, one in learning.callbacks.items()},
     }
@@ -102,7 +106,7 @@ def restore(learning: Learning, state: RunState) -> None:
     scaler.returns = arrays["rewards/returns"].copy()
     mean, var, count = arrays["rewards/moments"]
     scaler.ret_rms.mean, scaler.ret_rms.var, scaler.ret_rms.count = mean, var, float(count)
-    _restore_last_step(model, arrays)
+    _restore_last_step(model, arrays, content["observation_order"])
     _go_on(learning.vector, state)
     _counts_of(learning.vector).add(content["workers"])
     for name, one in learning.callbacks.items():
@@ -204,36 +208,43 @@ def _rewards(scaler: VecNormalize) -> Arrays:
     }
 
 
+def _seen(model: PPO) -> dict[str, npt.NDArray[Any]]:
+    """Return the observations to act on next."""
+    last: Any = model._last_obs  # stable-baselines3 has no other name for it
+    return dict(last)
+
+
+def _seen_first(model: PPO) -> dict[str, npt.NDArray[Any]]:
+    """Return the observations of the first reset, which a saved model holds too."""
+    original: Any = model._last_original_obs  # as above
+    return dict(original)
+
+
 def _last_step(model: PPO) -> Arrays:
-    """Return the observations to act on next, and the last episodes' lines in the log."""
-    last: Any = model._last_obs
-    original: Any = model._last_original_obs
+    """Return what the learner saw last, and the last episodes' lines in the log."""
     rows = [[one["r"], one["l"], one["t"]] for one in model.ep_info_buffer or ()]
     return {
-        **{f"last_obs/{key}": np.array(value) for key, value in last.items()},
-        **{f"last_original_obs/{key}": np.array(value) for key, value in original.items()},
+        **{f"last_obs/{key}": np.array(value) for key, value in _seen(model).items()},
+        **{f"last_original_obs/{key}": np.array(value)
+           for key, value in _seen_first(model).items()},
         "last_episode_starts": np.array(model._last_episode_starts, np.bool_),
         "episode_infos": np.array(rows, np.float64).reshape(-1, 3),
-    }
+    }  # fmt: skip
 
 
-def _restore_last_step(model: PPO, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    model._last_obs = dict(_below("last_obs/", arrays))
-    model._last_original_obs = dict(_below("last_original_obs/", arrays))
+def _restore_last_step(
+    model: PPO, arrays: Mapping[str, npt.NDArray[Any]], order: Mapping[str, Sequence[str]]
+) -> None:
+    last, original = (
+        {key: arrays[f"{name}/{key}"].copy() for key in order[name]}
+        for name in ("last_obs", "last_original_obs")
+    )
+    model._last_obs, model._last_original_obs = last, original
     model._last_episode_starts = arrays["last_episode_starts"].copy()
     infos = [{"r": float(one[0]), "l": int(one[1]), "t": float(one[2])}
              for one in arrays["episode_infos"]]  # fmt: skip
     window = model._stats_window_size
     model.ep_info_buffer, model.ep_success_buffer = deque(infos, window), deque(maxlen=window)
-
-
-def _below(
-    prefix: str, arrays: Mapping[str, npt.NDArray[Any]]
-) -> Iterator[tuple[str, npt.NDArray[Any]]]:
-    """Give the arrays whose names begin so, by the rest of their names."""
-    for name, array in arrays.items():
-        if name.startswith(prefix):
-            yield name.removeprefix(prefix), array.copy()
 
 
 # --- Environments --------------------------------------------------------------------------------
@@ -280,8 +291,8 @@ def _go_on(vector: VecEnv, state: RunState) -> None:
         own = _own_environments(vector)
         rows = [env.go_on(one) for env, one in zip(own, episodes, strict=True)]
         found = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
-    for key, expected in _below("last_obs/", arrays):
-        if not np.array_equal(expected, found[key], equal_nan=True):
+    for key in found:
+        if not np.array_equal(arrays[f"last_obs/{key}"], found[key], equal_nan=True):
             raise SimulatorError(
                 f"{key} after {state.num_steps} steps must be what it was when the state was "
                 "saved. Got another one. Use the code, inputs and packages the run was begun with."

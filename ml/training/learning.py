@@ -203,7 +203,9 @@ def learn(
             )
     finally:
         callbacks.progress.close()
-    save_model_atomically(model, Path(args.output_dir) / MODEL_FILE)
+    path = Path(args.output_dir) / MODEL_FILE
+    save_model_atomically(model, path)
+    make_durable([path, path.parent])
     return model.num_timesteps, learner
 
 
@@ -211,7 +213,7 @@ def _save_state(args: argparse.Namespace, learning: Learning, identity: dict[str
     """Write the state of a training, and what it depends on, to the disk."""
     folder = Path(args.output_dir)
     state = capture(learning)
-    make_durable([folder / run_folder.BEST_MODEL_FILE])
+    make_durable([folder / run_folder.BEST_MODEL_FILE, folder])
     content = {**state.content, LOGS: run_logs.log_sizes(folder)}
     write_state(
         folder / run_folder.CHECKPOINT_FOLDER,

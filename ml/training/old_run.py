@@ -9,7 +9,7 @@ from pathlib import Path
 from ml.errors import ConfigError, RecordError
 from ml.policies.checkpoint import model_files
 from ml.training.run_folder import CHECKPOINT_FOLDER, RUN_FILES, RUN_MANIFEST, TENSORBOARD_FOLDER
-from ml.training.run_state import ARRAYS_FILE, STATE_FILE, state_folders
+from ml.training.run_state import ARRAYS_FILE, STATE_FILE, remove_leftovers, state_folders
 
 _FILES_BELOW = (
     *(str(path) for path in model_files(f"{CHECKPOINT_FOLDER}/deep_sets_*_steps.zip")),
@@ -63,6 +63,19 @@ def _is_run_manifest(path: Path) -> bool:
     return isinstance(manifest, dict) and {"run_id", "status", "learning"} <= manifest.keys()
 
 
+def remove_unfinished(folder: str | Path) -> None:
+    """Remove what a killed run was writing: files and states under their temporary names."""
+    root = Path(folder)
+    checkpoints = root / CHECKPOINT_FOLDER
+    for name in RUN_FILES:
+        for path in root.glob(f".{Path(name).stem}.*{Path(name).suffix}"):
+            path.unlink()
+    if not checkpoints.is_symlink():
+        for path in checkpoints.glob(".deep_sets_*_steps.*"):
+            path.unlink()
+        remove_leftovers(checkpoints)
+
+
 def remove_run(folder: str | Path) -> None:
     """Remove the files of a run, and the folders below that this leaves empty.
 
@@ -73,6 +86,7 @@ def remove_run(folder: str | Path) -> None:
     try:
         for path in run_files_in(root):
             path.unlink()
+        remove_unfinished(root)
         checkpoints = root / CHECKPOINT_FOLDER
         states = () if checkpoints.is_symlink() else state_folders(checkpoints).values()
         for below in (*states, checkpoints, *root.glob(f"{TENSORBOARD_FOLDER}/PPO_*")):

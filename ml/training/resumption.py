@@ -27,16 +27,18 @@ from ml.provenance import (
 )
 from ml.records import json_ready, time_stamp
 from ml.training.learning import LOGS
+from ml.training.old_run import remove_unfinished
 from ml.training.results import TrainingResult
 from ml.training.run_arguments import read_manifest
 from ml.training.run_folder import (
+    BEST_MODEL_FILE,
     CHECKPOINT_FOLDER,
     METRICS_FILE,
     RunInputs,
     update_manifest,
 )
 from ml.training.run_logs import cut_back
-from ml.training.run_state import RunState, newest_state, remove_leftovers, state_folders
+from ml.training.run_state import RunState, newest_state, state_folders
 
 _IDENTITY = ("run_id", "created_at", "config", "learning", "seeds", "inputs", "versions",
              "code_sha256")  # fmt: skip
@@ -163,6 +165,13 @@ class StoppedRun:
                 f"{f'{num_found}, none of them whole' if num_found else 'none'}. Begin the run "
                 "again, with --overwrite into the same folder."
             )
+        best = self.folder / BEST_MODEL_FILE
+        judged = state.content["callbacks"].get("development") or {}
+        if judged.get("best") and not best.is_file():
+            raise RecordError(
+                f"{best} must be there to go on. Got no such file. Restore it, or begin the run "
+                "again, with --overwrite."
+            )
         return state
 
     def note_beginning(self, state: RunState | None) -> Mapping[str, Any]:
@@ -174,8 +183,8 @@ class StoppedRun:
         Args:
             state: The state, None where only the evaluation is missing.
         """
+        remove_unfinished(self.folder)
         if state is not None:
-            remove_leftovers(self.folder / CHECKPOINT_FOLDER)
             cut_back(self.folder, state.content[LOGS])
         entry = {
             "resumed_at": time_stamp(),

@@ -98,7 +98,7 @@ def write_state(
 
 def _write_files(folder: Path, state: RunState, identity: Mapping[str, Any]) -> None:
     """Write a state's files into a folder, and see that they are on the disk."""
-    arrays = save({name: np.ascontiguousarray(array) for name, array in state.arrays.items()})
+    arrays = save({name: np.asarray(array, order="C") for name, array in state.arrays.items()})
     (folder / ARRAYS_FILE).write_bytes(arrays)
     content = {
         "format_version": FORMAT_VERSION,

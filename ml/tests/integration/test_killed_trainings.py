@@ -1,0 +1,107 @@
+"""A training that is killed at any moment goes on, and ends as one that was never stopped."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from ml.provenance import REPOSITORY_ROOT
+from ml.tests.saved_runs import content_of, differences
+from ml.training.run_state import state_folders
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow_suite, pytest.mark.timeout(1200)]
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY_ROOT)}
+KINDS = [("fast", 1), ("fast", 2), ("sb3", 1), ("sb3", 2)]
+draw = random.Random(19)  # noqa: S311 - moments to kill at
+
+
+def flags_of(learner, num_envs, folder):
+    """8 rollouts; a state every second one; the policy is judged twice, and evaluated."""
+    return [
+        "--learner", learner, "--n_envs", str(num_envs), "--total_timesteps", "1024",
+        "--n_steps", "128", "--checkpoint_interval", "256", "--dev_interval", "512",
+        "--dev_episodes", "2", "--eval_episodes", "2", "--skip_baselines", "--quiet",
+        "--run_id", "r", "--output_dir", str(folder),
+    ]  # fmt: skip
+
+
+def run(module, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=REPOSITORY_ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def train(*arguments):
+    return run("ml.training.train_convoy", *arguments)
+
+
+def way_on(flags, folder):
+    """Return the flags to go on with: from a state, or from the beginning where there is none."""
+    is_begun = state_folders(folder / "checkpoints") or (folder / "model_final.zip").exists()
+    return ["--resume", str(folder), "--quiet"] if is_begun else [*flags, "--overwrite"]
+
+
+@pytest.fixture(scope="module")
+def whole_runs(tmp_path_factory):
+    """Runs that were never stopped, made when they are asked for."""
+    made = {}
+
+    def whole_run(learner, num_envs):
+        if (learner, num_envs) not in made:
+            folder = tmp_path_factory.mktemp("whole") / "run"
+            result = train(*flags_of(learner, num_envs, folder))
+            assert result.returncode == 0, result.stderr
+            made[learner, num_envs] = content_of(folder)
+        return made[learner, num_envs]
+
+    return whole_run
+
+
+def some_steps(num_envs):
+    """Return a number of calls, within the 256 steps up to the next state."""
+    return draw.randint(1, 256 // num_envs)
+
+
+CHAINS = [
+    pytest.param(learner, num_envs, [(event, count or some_steps(num_envs)) for event, count in
+                                     events], id=f"{learner}-{num_envs}-{name}")
+    for learner, num_envs in KINDS
+    for name, events in (
+        ("steps", [("step", None), ("rollout", 4), ("step", None), ("update", 3), ("step", None),
+                   ("rollout_end", 2), ("training_end", 1)]),
+        ("writes", [("half_arrays", 1), ("half_state", 3), ("rename", 2), ("fsync", 9),
+                    ("half_row", 2), ("replay", 1), ("half_model", 1)]),
+    )
+] + [
+    pytest.param("fast", 2, [("rollout", 4), ("remove", 1), ("cut_back", 1), ("truncate", 1),
+                             ("restore", 1), ("development", 1), ("rmtree", 1), ("unlink", 1),
+                             ("replace", 2), ("half_model", 2)], id="fast-2-resuming"),
+    pytest.param("sb3", 1, [("rollout", 6), ("fsync", 1), ("fsync", 4), ("rename", 1), ("row", 2),
+                            ("replace", 1), ("replace", 3)], id="sb3-1-resuming"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("learner", "num_envs", "events"), CHAINS)
+def test_training_killed_again_and_again_ends_as_if_it_had_not_been(
+    whole_runs, tmp_path, learner, num_envs, events
+):
+    folder = tmp_path / "run"
+    flags = flags_of(learner, num_envs, folder)
+    for event, count in events:
+        started = way_on(flags, folder)
+        result = run("ml.tests.killed_training", event, str(count), *started)
+        print(event, count, started[0], sorted(state_folders(folder / "checkpoints")))  # noqa: T201
+        assert result.returncode == -signal.SIGKILL, (event, count, result.stderr)
+
+    result = train(*way_on(flags, folder))
+
+    assert result.returncode == 0, result.stderr
+    assert differences(whole_runs(learner, num_envs), content_of(folder)) == []
+    assert list(folder.rglob(".*")) == []
+    assert json.loads((folder / "manifest.json").read_text())["status"] == "complete"
