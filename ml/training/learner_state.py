@@ -8,7 +8,7 @@ what it shows then must be what it showed before, bit for bit.
 from __future__ import annotations
 
 import random
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -106,7 +106,7 @@ def restore(learning: Learning, state: RunState) -> None:
     scaler.returns = arrays["rewards/returns"].copy()
     mean, var, count = arrays["rewards/moments"]
     scaler.ret_rms.mean, scaler.ret_rms.var, scaler.ret_rms.count = mean, var, float(count)
-    _restore_last_step(model, arrays, content["observation_order"])
+    _restore_last_step(learning, arrays, content["observation_order"])
     _go_on(learning.vector, state)
     _counts_of(learning.vector).add(content["workers"])
     for name, one in learning.callbacks.items():
@@ -233,10 +233,13 @@ def _last_step(model: PPO) -> Arrays:
 
 
 def _restore_last_step(
-    model: PPO, arrays: Mapping[str, npt.NDArray[Any]], order: Mapping[str, Sequence[str]]
+    learning: Learning, arrays: Mapping[str, npt.NDArray[Any]], order: Mapping[str, Sequence[str]]
 ) -> None:
+    model = learning.model
+    # What the environments give out, so that a saved model is the same to the last byte.
+    kind = dict if isinstance(learning.vector, WorkersVecEnv) else OrderedDict
     last, original = (
-        {key: arrays[f"{name}/{key}"].copy() for key in order[name]}
+        kind((key, arrays[f"{name}/{key}"].copy()) for key in order[name])
         for name in ("last_obs", "last_original_obs")
     )
     model._last_obs, model._last_original_obs = last, original

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow_suite, pytest.mark.timeo
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY_ROOT)}
 KINDS = [("fast", 1), ("fast", 2), ("sb3", 1), ("sb3", 2)]
-draw = random.Random(19)  # noqa: S311 - moments to kill at
+drawn = random.Random(19)  # noqa: S311 - moments to kill at
 
 
 def flags_of(learner, num_envs, folder):
@@ -65,26 +65,26 @@ def whole_runs(tmp_path_factory):
 
 def some_steps(num_envs):
     """Return a number of calls, within the 256 steps up to the next state."""
-    return draw.randint(1, 256 // num_envs)
+    return drawn.randint(1, 256 // num_envs)
 
 
+STEPS = [("step", None), ("rollout", 4), ("step", None), ("update", 3), ("step", None),
+         ("training_end", 1)]  # fmt: skip
+WRITES = [("half_arrays", 1), ("half_state", 3), ("rename", 2), ("fsync", 9), ("half_row", 2),
+          ("replay", 1), ("half_model", 1)]  # fmt: skip
+RESUMING = [("rollout", 4), ("remove", 1), ("cut_back", 1), ("truncate", 1), ("restore", 1),
+            ("development", 1), ("rmtree", 1), ("unlink", 1), ("replace", 2),
+            ("half_model", 2)]  # fmt: skip
+MANIFEST = [("rollout", 6), ("fsync", 1), ("fsync", 4), ("rename", 1), ("row", 2), ("replace", 1),
+            ("replace", 3)]  # fmt: skip
 CHAINS = [
-    pytest.param(learner, num_envs, [(event, count or some_steps(num_envs)) for event, count in
-                                     events], id=f"{learner}-{num_envs}-{name}")
-    for learner, num_envs in KINDS
-    for name, events in (
-        ("steps", [("step", None), ("rollout", 4), ("step", None), ("update", 3), ("step", None),
-                   ("rollout_end", 2), ("training_end", 1)]),
-        ("writes", [("half_arrays", 1), ("half_state", 3), ("rename", 2), ("fsync", 9),
-                    ("half_row", 2), ("replay", 1), ("half_model", 1)]),
-    )
-] + [
-    pytest.param("fast", 2, [("rollout", 4), ("remove", 1), ("cut_back", 1), ("truncate", 1),
-                             ("restore", 1), ("development", 1), ("rmtree", 1), ("unlink", 1),
-                             ("replace", 2), ("half_model", 2)], id="fast-2-resuming"),
-    pytest.param("sb3", 1, [("rollout", 6), ("fsync", 1), ("fsync", 4), ("rename", 1), ("row", 2),
-                            ("replace", 1), ("replace", 3)], id="sb3-1-resuming"),
-]  # fmt: skip
+    *((learner, num_envs, STEPS) for learner, num_envs in KINDS),
+    ("fast", 1, WRITES),
+    ("sb3", 2, WRITES),
+    ("fast", 2, RESUMING),
+    ("sb3", 1, MANIFEST),
+]
+"""Where each process of a run is killed; None: at a step of random number."""
 
 
 @pytest.mark.parametrize(("learner", "num_envs", "events"), CHAINS)
@@ -95,9 +95,11 @@ def test_training_killed_again_and_again_ends_as_if_it_had_not_been(
     flags = flags_of(learner, num_envs, folder)
     for event, count in events:
         started = way_on(flags, folder)
-        result = run("ml.tests.killed_training", event, str(count), *started)
-        print(event, count, started[0], sorted(state_folders(folder / "checkpoints")))  # noqa: T201
-        assert result.returncode == -signal.SIGKILL, (event, count, result.stderr)
+        number = count or some_steps(num_envs)
+        result = run("ml.tests.killed_training", event, str(number), *started)
+        kept = list(state_folders(folder / "checkpoints"))
+        print(f"killed at {event} {number} after {started[0]}; states then: {kept}")  # noqa: T201
+        assert result.returncode == -signal.SIGKILL, result.stderr
 
     result = train(*way_on(flags, folder))
 

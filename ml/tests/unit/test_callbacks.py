@@ -99,6 +99,26 @@ def test_checkpoints_are_multiples_of_their_period_for_any_number_of_environment
     assert names == ["deep_sets_25_steps.zip", "deep_sets_50_steps.zip"]
 
 
+def test_newest_checkpoints_are_kept_and_what_belongs_to_others_goes_with_them(tmp_path):
+    (tmp_path / "deep_sets_20_steps.json").write_text("{}")
+    (tmp_path / "deep_sets_mine.zip").write_text("")
+    callback = CheckpointCallback(tmp_path, period_steps=20, num_kept=2)
+    make_model().learn(80, callback=callback)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["deep_sets_60_steps.zip", "deep_sets_80_steps.zip", "deep_sets_mine.zip"]
+
+
+def test_progress_goes_on_where_it_was(tmp_path):
+    first = ProgressCallback(tmp_path / "first.jsonl", 20, is_quiet=True)
+    make_model().learn(20, callback=first)
+    second = ProgressCallback(tmp_path / "second.jsonl", 40, is_quiet=True)
+    second.restore(json.loads(json.dumps({**first.state(), "num_episodes": 6, "spent_s": 1000.0})))
+    make_model().learn(20, callback=second)
+    (row,) = rows_of(tmp_path / "second.jsonl")
+    assert row["episodes"] == 6 + 4  # 20 steps are 4 episodes of 5
+    assert row["time_s"] > 1000.0
+
+
 def test_checkpoint_period_must_be_positive(tmp_path):
     with pytest.raises(ConfigError, match="period_steps"):
         CheckpointCallback(tmp_path, period_steps=0)

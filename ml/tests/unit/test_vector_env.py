@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from ml.envs import worker_pool
+from ml.envs.episode_memory import EpisodeSoFar
 from ml.envs.vector_env import ConvoyWorkers
 from ml.envs.worker_process import ONE_THREAD
 from ml.errors import ConfigError, ScenarioError, SimulatorError
@@ -140,6 +141,7 @@ class TestFailures:
 PARENT = """
 import sys, time
 import numpy as np
+from ml.envs.episode_memory import EpisodeSoFar
 from ml.envs.vector_env import ConvoyWorkers
 from ml.tests.unit.counting_env import CountingEnv
 workers = ConvoyWorkers(2, {}, environment=CountingEnv)
@@ -192,3 +194,41 @@ def test_workers_do_not_import_the_main_module(tmp_path):
         env={**os.environ, "PYTHONPATH": str(REPOSITORY_ROOT)},
     )
     assert (result.returncode, result.stdout, result.stderr) == (0, "main is imported\n", "")
+
+
+class TestGoingOn:
+    """Episodes that were begun elsewhere, of different lengths."""
+
+    EPISODES = (
+        EpisodeSoFar(7, 4, None, np.array([[0.5], [0.25]], np.float32)),
+        EpisodeSoFar(7, 8, None, np.array([[0.125]], np.float32)),
+    )
+
+    def test_environments_are_where_the_episodes_had_come_to(self, open_workers):
+        workers = open_workers()
+        assert workers.go_on(self.EPISODES)["count"].tolist() == [[4, 2], [8, 1]]
+        step = workers.step(NO_ACTION)
+        assert step.rewards.tolist() == [43.0, 182.0]  # 10 x 4 + 3; 100 + 10 x 8 + 2
+        assert step.observations["count"].tolist() == [[5, 0], [8, 2]]
+
+    def test_episodes_so_far_are_those_that_they_went_on_with(self, open_workers):
+        workers = open_workers()
+        workers.go_on(self.EPISODES)
+        workers.step(np.array([[0.0], [0.75]], np.float32))
+        ended, other = workers.episodes_so_far()
+        assert (ended.seed, ended.index, ended.actions) == (7, 5, None)
+        assert (other.seed, other.index, other.actions.tolist()) == (7, 8, [[0.125], [0.75]])
+
+    def test_worker_lost_later_comes_to_the_same_place(self, open_workers):
+        workers = open_workers()
+        workers.go_on(self.EPISODES)
+        os.kill(workers.process_ids[1], signal.SIGKILL)
+        step = workers.step(NO_ACTION)
+        assert step.rewards.tolist() == [43.0, 182.0]
+        assert (workers.counts.lost, workers.counts.replayed_steps) == (1, 2)
+
+    @pytest.mark.parametrize("num_steps", [3, 4])
+    def test_episode_that_ends_before_is_an_error(self, open_workers, num_steps):
+        ended = EpisodeSoFar(7, 4, None, np.zeros((num_steps, 1), np.float32))
+        with pytest.raises(SimulatorError, match=r"must (go on after|last)"):
+            open_workers().go_on([ended, self.EPISODES[1]])
