@@ -21,7 +21,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from ml.envs import ENVIRONMENT_ID
 from ml.envs.episode_memory import RememberedEpisodes
 from ml.envs.vector_env import ConvoyWorkers
-from ml.policies.checkpoint import MODEL_FILE
+from ml.policies.checkpoint import MODEL_FILE, model_files
 from ml.policies.deep_set_policy import create_deep_set_policy_kwargs, initialise_no_intervention
 from ml.processors import oversubscription_warning, usable_cores
 from ml.training import recipe, run_folder, run_logs
@@ -205,7 +205,7 @@ def learn(
         callbacks.progress.close()
     path = Path(args.output_dir) / MODEL_FILE
     save_model_atomically(model, path)
-    make_durable([path, path.parent])
+    make_durable([*model_files(path), path.parent])
     return model.num_timesteps, learner
 
 
@@ -213,7 +213,7 @@ def _save_state(args: argparse.Namespace, learning: Learning, identity: dict[str
     """Write the state of a training, and what it depends on, to the disk."""
     folder = Path(args.output_dir)
     state = capture(learning)
-    make_durable([folder / run_folder.BEST_MODEL_FILE, folder])
+    make_durable([*model_files(folder / run_folder.BEST_MODEL_FILE), folder])
     content = {**state.content, LOGS: run_logs.log_sizes(folder)}
     write_state(
         folder / run_folder.CHECKPOINT_FOLDER,
