@@ -81,6 +81,18 @@ VERBS = {
         "parse_table_args",
         "Print what the scripted policies earn and crash.",
     ),
+    "verify": Verb(
+        "ml.verification.verify",
+        "ml.verification.arguments",
+        "parse_verify_args",
+        "Recompute a run's hashes and replay one of its episodes.",
+    ),
+    "reproduce": Verb(
+        "ml.verification.reproduce",
+        "ml.verification.arguments",
+        "parse_reproduce_args",
+        "Print or repeat the command that made a run.",
+    ),
     "report": Verb(
         "ml.reporting.report",
         "ml.reporting.report",

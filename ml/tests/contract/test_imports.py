@@ -67,6 +67,7 @@ PROJECT_IMPORTS = {
         "ml.evaluation.worst_rows",
     },
     "ml.training": {"ml.evaluation", "ml.policies", "ml.envs", "ml.espnow_emulator.parameters"},
+    "ml.verification": {"ml.envs", "ml.evaluation", "ml.policies", "ml.training"},
     "ml.training.run_folder": {
         "ml.evaluation",
         "ml.policies",
@@ -114,6 +115,7 @@ PACKAGES = {
     "ml.evaluation.player_files": {"torch", "stable_baselines3"},
     "ml.training": {"numpy", "gymnasium", "rich", "torch", "stable_baselines3"},
     "ml.training.run_state": {"numpy", "safetensors"},
+    "ml.verification": {"gymnasium", "torch", "stable_baselines3"},
     "ml.training.fast_update": {"numpy", "scipy", "threadpoolctl", "torch", "stable_baselines3"},
 }
 

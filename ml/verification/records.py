@@ -1,0 +1,194 @@
+"""Reads what a run's or an evaluation's records name; what they hold is not trusted."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ml.command_line import path_text
+from ml.envs.scenario_manager import MANIFEST_FILE
+from ml.errors import RecordError
+from ml.evaluation.evaluation_folder import EVALUATION_FILE, RUN_MANIFEST
+from ml.evaluation.record_files import RECORDS_FOLDER
+from ml.provenance import sha256_of_file
+
+METRICS_FILE = "metrics.json"
+DATASET_MANIFEST = "dataset_manifest"
+_HEX_DIGITS = frozenset("0123456789abcdef")
+_RESTORE = "Restore the record."
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class NamedFile:
+    """A file that a record names.
+
+    Attributes:
+        label: What it is called on its line.
+        path: Where it is.
+        sha256: Its recorded hash.
+    """
+
+    label: str
+    path: Path
+    sha256: str
+
+    def state(self) -> str:
+        """Return ``ok``, ``changed`` or ``missing``; a device or a pipe is never opened."""
+        if not self.path.is_file():
+            return "missing"
+        return "ok" if sha256_of_file(self.path) == self.sha256 else "changed"
+
+
+def read_object(path: Path) -> Json:
+    """Read a JSON object.
+
+    Raises:
+        RecordError: The file is missing, or holds something else.
+    """
+    try:
+        if not path.is_file():
+            raise RecordError(
+                f"{path} must be a record of a run or of an evaluation. Got no such file. "
+                "Name the folder of a finished one."
+            )
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RecordError(f"{path} must be readable JSON. Got: {error}. Restore it.") from error
+    if not isinstance(content, dict):
+        raise RecordError(f"{path} must hold an object. Got {content!r:.60}. Restore it.")
+    return content
+
+
+def object_in(holder: Mapping[str, Any], name: str, path: Path) -> Json:
+    """Return an object of a record, empty where it is null or absent.
+
+    Raises:
+        RecordError: Something else is there.
+    """
+    value = holder.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise RecordError(f"{name} in {path} must be an object. Got {value!r:.60}. {_RESTORE}")
+    return value
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether a folder holds a run, rather than an evaluation.
+
+    Raises:
+        RecordError: It holds neither.
+    """
+    if (folder / RUN_MANIFEST).is_file():
+        return True
+    if (folder / EVALUATION_FILE).is_file():
+        return False
+    raise RecordError(
+        f"{folder} must hold {RUN_MANIFEST} of a run or {EVALUATION_FILE} of an evaluation. Got "
+        "neither. Name the folder of a finished one."
+    )
+
+
+def files_of_run(folder: Path, dataset_dir: str | None) -> list[NamedFile]:
+    """Return every file that the records of a run name.
+
+    Args:
+        folder: The run's folder.
+        dataset_dir: Where the dataset is now, None for where the manifest says.
+
+    Raises:
+        RecordError: A record is damaged, the run is not complete, or a name leaves the folder.
+    """
+    path = folder / RUN_MANIFEST
+    manifest = read_object(path)
+    if manifest.get("status") != "complete":
+        raise RecordError(
+            f"status in {path} must be 'complete'. Got {manifest.get('status')!r:.60}. Only a "
+            "finished run can be verified."
+        )
+    named = list(_inputs(manifest, path, dataset_dir))
+    named += _below(folder, object_in(manifest, "outputs", path), f"outputs in {path}")
+    metrics_path = folder / METRICS_FILE
+    metrics = read_object(metrics_path)
+    hashes = object_in(object_in(metrics, "provenance", metrics_path), "sha256", metrics_path)
+    named += _below(folder, hashes, f"provenance.sha256 in {metrics_path}")
+    models = object_in(metrics, "models", metrics_path)
+    for name in models:
+        model = object_in(models, name, metrics_path)
+        if model:
+            hashes = {model.get("file"): model.get("sha256")}
+            named += _below(folder, hashes, f"models.{name} in {metrics_path}")
+    return list(dict.fromkeys(named))
+
+
+def files_of_evaluation(folder: Path) -> list[NamedFile]:
+    """Return every file that the record of an evaluation names.
+
+    Raises:
+        RecordError: The record is damaged, or a name leaves the folder.
+    """
+    path = folder / EVALUATION_FILE
+    evaluation = read_object(path)
+    provenance = object_in(evaluation, "provenance", path)
+    named = _below(folder, object_in(provenance, "sha256", path), f"provenance in {path}")
+    records = {
+        f"{RECORDS_FOLDER}/{policy}.jsonl": sha256
+        for policy, sha256 in object_in(provenance, "records_sha256", path).items()
+    }
+    named += _below(folder, records, f"provenance.records_sha256 in {path}")
+    if provenance.get("model_sha256") is not None:
+        model = checked_path(object_in(evaluation, "config", path).get("model"), f"model in {path}")
+        named.append(NamedFile("model", model, _hash(provenance["model_sha256"], path)))
+    return named
+
+
+def _inputs(manifest: Json, path: Path, dataset_dir: str | None) -> Iterator[NamedFile]:
+    """Give the inputs of a run."""
+    inputs = object_in(manifest, "inputs", path)
+    for name in inputs:
+        entry = object_in(inputs, name, path)
+        place = checked_path(entry.get("path"), f"inputs.{name}.path in {path}")
+        if name == DATASET_MANIFEST and dataset_dir is not None:
+            place = Path(dataset_dir) / MANIFEST_FILE
+        yield NamedFile(f"input {name}", place, _hash(entry.get("sha256"), path))
+
+
+def _below(folder: Path, hashes: Mapping[Any, Any], place: str) -> list[NamedFile]:
+    """Return files of the folder itself; a name that leads out of it is refused."""
+    named = []
+    for name, sha256 in hashes.items():
+        relative = PurePosixPath(checked_path(name, place))
+        is_out = relative.is_absolute() or ".." in relative.parts
+        if is_out or not (folder / relative).resolve().is_relative_to(folder.resolve()):
+            raise RecordError(
+                f"{place} must name files of the folder only. Got {name!r:.200}. {_RESTORE}"
+            )
+        named.append(NamedFile(str(relative), folder / relative, _hash(sha256, Path(place))))
+    return named
+
+
+def checked_path(value: object, name: str) -> Path:
+    """Return a path of a record that the command line would accept as well.
+
+    Raises:
+        RecordError: It would not.
+    """
+    try:
+        return Path(path_text(value if isinstance(value, str) else ""))
+    except argparse.ArgumentTypeError as error:
+        raise RecordError(f"{name} must be a path. Got {value!r:.200}: {error}") from error
+
+
+def _hash(value: object, path: Path) -> str:
+    """Return a recorded hash."""
+    if isinstance(value, str) and len(value) == 64 and set(value) <= _HEX_DIGITS:
+        return value
+    raise RecordError(
+        f"SHA-256 in {path} must be 64 hexadecimal digits. Got {value!r:.80}. {_RESTORE}"
+    )

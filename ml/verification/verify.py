@@ -1,0 +1,187 @@
+"""Checks a run against its own records: ``python -m ml.verification.verify RUN``.
+
+Every hash is recomputed and one episode is played again. Status 0: all as recorded; 1: not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml.command_line import EXIT_FAILURE, run_command
+from ml.envs.scenario_manager import TRAIN, ScenarioManager
+from ml.errors import RecordError, RoadSenseError, one_line
+from ml.evaluation.episode_files import EPISODES_FILE
+from ml.evaluation.evaluation_folder import EVALUATION_FILE, RUN_MANIFEST
+from ml.policies.checkpoint import MODEL_FILE
+from ml.training import recipe
+from ml.verification.arguments import parse_verify_args
+from ml.verification.command import settings_of_run
+from ml.verification.differences import code_and_version_differences
+from ml.verification.records import (
+    Json,
+    checked_path,
+    files_of_evaluation,
+    files_of_run,
+    is_run,
+    object_in,
+    read_object,
+)
+from ml.verification.replayed_episode import changed_fields, play_again, recorded_episode
+
+Line = tuple[str, str]
+"""The state, and what it is about."""
+
+
+def check_scenarios(dataset_dir: str) -> Iterator[Line]:
+    """Give a line for each scenario that is not what the dataset's manifest says, or one for all.
+
+    Args:
+        dataset_dir: The dataset's folder.
+    """
+    try:
+        manager = ScenarioManager(dataset_dir, 0, TRAIN)
+        names = [
+            name for split in ("train", "eval") for name in manager.manifest[f"{split}_scenarios"]
+        ]
+    except RoadSenseError as error:
+        yield "changed", f"dataset: {error}"
+        return
+    num_bad = 0
+    for name in dict.fromkeys(names):
+        try:
+            manager.scenario_path(name)
+        except RoadSenseError as error:
+            num_bad += 1
+            yield "changed", f"scenario {name}: {error}"
+    if not num_bad:
+        yield "ok", f"{len(names)} scenarios of the dataset"
+
+
+def check_episode(folder: Path, plan: tuple[str, dict[str, Any], int], index: int) -> Line:
+    """Play an episode again and compare it with its record.
+
+    Args:
+        folder: The run's or evaluation's folder.
+        plan: Model, the environment's keyword arguments, and number of threads.
+        index: Which episode.
+    """
+    model, environment, num_threads = plan
+    before = recorded_episode(folder, index)
+    try:
+        now = play_again(model, environment, index, num_threads)
+    except RoadSenseError as error:
+        return "changed", f"episode {index}: it cannot be played: {error}"
+    fields = changed_fields(before, now)
+    if fields:
+        return "changed", f"episode {index}: {', '.join(fields)}"
+    return "ok", f"episode {index}: {len(before)} fields of its record"
+
+
+def _plan_of_run(folder: Path, dataset_dir: str | None) -> tuple[str, dict[str, Any], int]:
+    """Return how the evaluation of a run is played."""
+    settings = settings_of_run(folder / RUN_MANIFEST)
+    if dataset_dir is not None:
+        settings.dataset_dir = dataset_dir
+    settings.gui = False
+    environment = recipe.environment_kwargs(settings, "eval")
+    return str(folder / MODEL_FILE), environment, settings.threads
+
+
+def _plan_of_evaluation(config: Json, args: argparse.Namespace) -> tuple[str, dict[str, Any], int]:
+    """Return how an evaluation without a protocol is played."""
+    path = Path(args.folder) / EVALUATION_FILE
+    try:
+        environment = {
+            "dataset_dir": args.dataset_dir or config["dataset_dir"],
+            "sumo_cfg": config["sumo_cfg"], "scenario_mode": config["split"],
+            "scenario_seed": config["seed"], "emulator_params_path": config["emulator_params"],
+            "radio_faults": config["radio_fault"],
+        }  # fmt: skip
+        model = str(checked_path(config["model"], f"config.model in {path}"))
+    except KeyError as error:
+        raise RecordError(f"config in {path} must hold {error}. Got none. Restore it.") from error
+    return model, environment, 1
+
+
+def verify(args: argparse.Namespace) -> Iterator[Line]:
+    """Give one line for each check of a folder.
+
+    Args:
+        args: The command line's ``folder``, ``episode`` and ``dataset_dir``.
+    """
+    folder = Path(args.folder)
+    is_of_run = is_run(folder)
+    path = folder / (RUN_MANIFEST if is_of_run else EVALUATION_FILE)
+    record = read_object(path)
+    named = files_of_run(folder, args.dataset_dir) if is_of_run else files_of_evaluation(folder)
+    is_playable = True
+    for file in named:
+        state = file.state()
+        is_needed = file.label.startswith("input ") or file.label in {MODEL_FILE, "model"}
+        is_playable &= state == "ok" or not is_needed
+        yield state, file.label
+    config = object_in(record, "config", path)
+    dataset_dir = args.dataset_dir or config.get("dataset_dir")
+    if dataset_dir is not None:
+        place = checked_path(dataset_dir, f"config.dataset_dir in {path}")
+        for line in check_scenarios(str(place)):
+            is_playable &= line[0] == "ok"
+            yield line
+    yield from _episode(args, (record, path), config, is_playable=is_playable)
+
+
+def _episode(
+    args: argparse.Namespace, source: tuple[Json, Path], config: Json, *, is_playable: bool
+) -> Iterator[Line]:
+    """Give the lines about the episode, and before it what may make it differ."""
+    folder, (record, path) = Path(args.folder), source
+    is_of_run = path.name == RUN_MANIFEST
+    if is_of_run and config.get("skip_eval") is True:
+        yield "skipped", "episode: the run was not evaluated"
+        return
+    if not is_of_run and not config:
+        yield "skipped", "episode: an evaluation by a protocol is not replayed"
+        return
+    if not is_playable:
+        # A model whose hash is another one's is not even loaded.
+        yield "skipped", "episode: something that it needs is not as recorded"
+        return
+    if not (folder / EPISODES_FILE).is_file():
+        yield "missing", f"episode {args.episode}: no {EPISODES_FILE}"
+        return
+    made_by = record if is_of_run else object_in(record, "provenance", path)
+    for difference in code_and_version_differences(made_by, path):
+        yield "differs", f"{difference}; the episode may differ therefore"
+    if is_of_run:
+        plan = _plan_of_run(folder, args.dataset_dir)
+    else:
+        plan = _plan_of_evaluation(config, args)
+    yield check_episode(folder, plan, args.episode)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Verify a folder as the command line says; exit with status 1 unless all is as recorded.
+
+    Args:
+        argv: The arguments, without the program's name; the process's own when None.
+    """
+    args = parse_verify_args(argv)
+    counts: Counter[str] = Counter()
+    for state, what in verify(args):
+        counts[state] += 1
+        sys.stdout.write(f"{state:8}{one_line(what)}\n")
+        sys.stdout.flush()
+    num_bad = counts["changed"] + counts["missing"]
+    if num_bad:
+        sys.stdout.write(f"Not as recorded: {num_bad} of {counts['ok'] + num_bad} checks failed\n")
+        sys.exit(EXIT_FAILURE)
+    sys.stdout.write(f"As recorded: {counts['ok']} checks\n")
+
+
+if __name__ == "__main__":
+    run_command(main)
