@@ -145,6 +145,8 @@ def least_command(verb, folder):
         "table": {"--episodes": "2"},
         "radio": {"PARAMS": "front_9m", "--output_dir": str(folder / "out")},
         "report": {"DIR": example_evaluation()},
+        "verify": {"RUN": str(folder / "out")},
+        "reproduce": {"RUN": str(folder / "out")},
         "doctor": {"--seconds": "0"},
         "calibrate": {"LOG": example_log(), "--output": str(folder / "fitted.json")},
     }[verb]  # fmt: skip
