@@ -14,6 +14,7 @@ from ml.envs.scenario_manager import MANIFEST_FILE
 from ml.errors import RecordError
 from ml.evaluation.evaluation_folder import EVALUATION_FILE, RUN_MANIFEST
 from ml.evaluation.record_files import RECORDS_FOLDER
+from ml.policies.checkpoint import MODEL_FILE, model_files
 from ml.provenance import sha256_of_file
 
 METRICS_FILE = "metrics.json"
@@ -122,8 +123,8 @@ def files_of_run(folder: Path, dataset_dir: str | None) -> list[NamedFile]:
     for name in models:
         model = object_in(models, name, metrics_path)
         if model:
-            hashes = {model.get("file"): model.get("sha256")}
-            named += _below(folder, hashes, f"models.{name} in {metrics_path}")
+            entry: Mapping[Any, Any] = {model.get("file"): model.get("sha256")}
+            named += _below(folder, entry, f"models.{name} in {metrics_path}")
     return list(dict.fromkeys(named))
 
 
@@ -144,8 +145,16 @@ def files_of_evaluation(folder: Path) -> list[NamedFile]:
     named += _below(folder, records, f"provenance.records_sha256 in {path}")
     if provenance.get("model_sha256") is not None:
         model = checked_path(object_in(evaluation, "config", path).get("model"), f"model in {path}")
-        named.append(NamedFile("model", model, _hash(provenance["model_sha256"], path)))
+        sha256 = _hash(provenance["model_sha256"], path)
+        named.append(NamedFile("model", _weights_file(model), sha256))
     return named
+
+
+def _weights_file(model: Path) -> Path:
+    """Return the file of a model whose hash an evaluation records: the tensors, if it has any."""
+    file = model / MODEL_FILE if model.is_dir() else model
+    tensors = model_files(file)[1]
+    return tensors if tensors.is_file() else file
 
 
 def _inputs(manifest: Json, path: Path, dataset_dir: str | None) -> Iterator[NamedFile]:

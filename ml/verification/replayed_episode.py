@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import torch
-from stable_baselines3 import PPO
 
 from ml.envs import ENVIRONMENT_ID
 from ml.errors import RecordError
@@ -18,8 +17,9 @@ from ml.evaluation.episode_files import EPISODES_FILE
 from ml.evaluation.episodes import EpisodeRecord, run_episode
 from ml.evaluation.model_episodes import lone_policy
 from ml.policies.baselines import SCRIPTED_POLICY_NAMES, make_scripted_policy
-from ml.policies.checkpoint import check_fits, load_policy
+from ml.policies.checkpoint import check_fits
 from ml.policies.fast_forward import acting_policy
+from ml.policies.model_file import load_model
 from ml.records import json_ready
 
 
@@ -66,15 +66,12 @@ def play_again(
             scripted.attach(env)
             policy: Any = scripted
         else:
-            trained = load_policy(model, _load)
+            trained = load_model(model)
             check_fits(trained, env, model)
             policy = lone_policy(acting_policy(trained))
         record = run_episode(policy, env, index, {"episode_index": index})
     again: EpisodeRecord = json.loads(json.dumps(json_ready(record)))
     return again
-
-
-_load: Callable[[str], Any] = PPO.load
 
 
 def changed_fields(before: EpisodeRecord, now: EpisodeRecord) -> list[str]:

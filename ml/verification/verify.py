@@ -17,7 +17,7 @@ from ml.envs.scenario_manager import TRAIN, ScenarioManager
 from ml.errors import RecordError, RoadSenseError, one_line
 from ml.evaluation.episode_files import EPISODES_FILE
 from ml.evaluation.evaluation_folder import EVALUATION_FILE, RUN_MANIFEST
-from ml.policies.checkpoint import MODEL_FILE
+from ml.policies.checkpoint import MODEL_FILE, model_files
 from ml.training import recipe
 from ml.verification.arguments import parse_verify_args
 from ml.verification.command import settings_of_run
@@ -32,6 +32,8 @@ from ml.verification.records import (
     read_object,
 )
 from ml.verification.replayed_episode import changed_fields, play_again, recorded_episode
+
+_NEEDED = {"model", *(path.name for path in model_files(MODEL_FILE))}
 
 Line = tuple[str, str]
 """The state, and what it is about."""
@@ -122,7 +124,7 @@ def verify(args: argparse.Namespace) -> Iterator[Line]:
     is_playable = True
     for file in named:
         state = file.state()
-        is_needed = file.label.startswith("input ") or file.label in {MODEL_FILE, "model"}
+        is_needed = file.label.startswith("input ") or file.label in _NEEDED
         is_playable &= state == "ok" or not is_needed
         yield state, file.label
     config = object_in(record, "config", path)
