@@ -18,3 +18,9 @@ def wait_until_gone(process_ids):
     while any(map(is_running, process_ids)) and time.monotonic() < deadline_s:
         time.sleep(0.05)
     return not any(map(is_running, process_ids))
+
+
+def children_of(process_id):
+    """Return the ids of a process's children."""
+    tasks = Path(f"/proc/{process_id}/task").glob("*/children")
+    return [int(word) for task in tasks for word in task.read_text().split()]

@@ -77,7 +77,13 @@ class StoppedRun:
     def is_finished(self) -> bool:
         """Whether nothing is missing."""
         is_complete = self.manifest.get("status") == "complete"
-        return is_complete and (self.folder / METRICS_FILE).is_file()
+        return is_complete and (self.folder / METRICS_FILE).is_file() and self._has_model()
+
+    def _has_model(self) -> bool:
+        """Whether the final model is there as it was saved."""
+        path = self.folder / MODEL_FILE
+        expected = (self.manifest.get("outputs") or {}).get(MODEL_FILE)
+        return path.is_file() and sha256_of_file(path) == expected
 
     def check_same(self, inputs: RunInputs, settings: Mapping[str, Any]) -> None:
         """Check that the run goes on with what it was begun with.
@@ -141,9 +147,7 @@ class StoppedRun:
             args: The command's arguments.
         """
         kept = self.manifest.get("training")
-        expected = (self.manifest.get("outputs") or {}).get(MODEL_FILE)
-        path = self.folder / MODEL_FILE
-        if kept is None or not path.is_file() or sha256_of_file(path) != expected:
+        if kept is None or not self._has_model():
             return None
         report = {name: kept[name] for name in ("development", "models", "learner")}
         result = TrainingResult({"training_timesteps": args.total_timesteps}, report)

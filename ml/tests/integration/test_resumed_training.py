@@ -185,6 +185,23 @@ def test_evaluation_that_was_stopped_is_done_alone_and_then_nothing_is(run, monk
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == files
 
 
+def test_training_stopped_in_its_last_rollout_ends_the_same(run, tmp_path, monkeypatch):
+    again = shutil.copytree(run, tmp_path / "again")
+    main(["--resume", str(run), "--quiet"])
+    stop(monkeypatch, ["--resume", str(again), "--quiet"], count=5)
+    assert list(state_folders(again / "checkpoints")) == [96, 128]
+    main(["--resume", str(again), "--quiet"])
+    assert differences(content_of(run), content_of(again)) == []
+
+
+def test_finished_run_that_has_lost_its_model_makes_it_again(run):
+    main(["--resume", str(run), "--quiet"])
+    before = content_of(run)
+    (run / "model_final.zip").unlink()
+    main(["--resume", str(run), "--quiet"])
+    assert differences(before, content_of(run)) == []
+
+
 def test_second_signal_stops_at_once_and_the_run_can_go_on(run, monkeypatch):
     send(signal.SIGTERM, monkeypatch, CallbackList, "on_step", 2)
     said = stop(monkeypatch, ["--resume", str(run), "--quiet"], count=5)
