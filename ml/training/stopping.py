@@ -20,17 +20,21 @@ _NOTICE = b"stopping after this iteration; a second signal stops at once\n"
 
 
 @contextmanager
-def terminations_raised() -> Iterator[None]:
-    """Let SIGTERM raise ``StoppedBySignal`` inside the block, as SIGINT raises its exception."""
+def signals_raised() -> Iterator[None]:
+    """Let SIGINT and SIGTERM raise ``StoppedBySignal`` inside the block.
+
+    Python ends by SIGINT in place of the status it is given where a plain ``KeyboardInterrupt`` has
+    passed through code that was run from a text, as numba's is.
+    """
 
     def stop(number: int, _: FrameType | None) -> None:
         raise StoppedBySignal(number)
 
-    before = _replace_handler(signal.SIGTERM, stop)
+    before = {number: _replace_handler(number, stop) for number in _SIGNALS}
     try:
         yield
     finally:
-        _put_back({signal.SIGTERM: before})
+        _put_back(before)
 
 
 class StopRequest:

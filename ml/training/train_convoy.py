@@ -38,7 +38,7 @@ from ml.training.learning import Beginning, learn, open_development, open_enviro
 from ml.training.old_run import check_removable, remove_run
 from ml.training.results import EvaluationResult, TrainingResult
 from ml.training.resumption import identity_of, stopped_run, way_on_told
-from ml.training.stopping import terminations_raised
+from ml.training.stopping import signals_raised
 from ml.training.vector_adapter import WorkersVecEnv
 
 __all__ = [
@@ -315,7 +315,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if stopped is not None and stopped.is_finished:
         _say(f"The run is finished, nothing is left to do: {args.output_dir}")
         return
-    with terminations_raised(), way_on_told(args):
+    with signals_raised(), way_on_told(args):
         _run(args)
 
 

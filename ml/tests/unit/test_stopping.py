@@ -1,14 +1,18 @@
 """Tests of ml.training.stopping: a request waits where it may, and is raised elsewhere."""
 
+import functools
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
 
 from ml.command_line import StoppedBySignal, run_command
+from ml.provenance import REPOSITORY_ROOT
 from ml.training import stopping
-from ml.training.stopping import StopRequest, terminations_raised
+from ml.training.stopping import StopRequest, signals_raised
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +67,7 @@ def test_request_that_has_waited_too_long_is_raised_with_its_own_number(monkeypa
 
 def test_former_handlers_come_back():
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)]
-    with StopRequest(), terminations_raised():
+    with StopRequest(), signals_raised():
         pass
     after = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)]
     assert after == before
@@ -90,10 +94,32 @@ def test_other_threads_leave_the_handlers_alone():
     assert found == [before]
 
 
-def test_termination_is_raised():
-    with terminations_raised(), pytest.raises(StoppedBySignal) as stopped:
-        send(signal.SIGTERM)
-    assert stopped.value.number == signal.SIGTERM
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_is_raised(number):
+    with signals_raised(), pytest.raises(StoppedBySignal) as stopped:
+        send(number)
+    assert stopped.value.number == number
+
+
+def test_command_ends_with_its_status_also_where_a_text_of_code_was_interrupted():
+    code = """
+import os, signal
+from ml.command_line import run_command
+from ml.training.stopping import signals_raised
+
+def main():
+    with signals_raised():
+        exec("os.kill(os.getpid(), signal.SIGINT); [None for _ in range(1000)]")
+
+run_command(main)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY_ROOT,
+        check=False,
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
+    assert result.returncode == 130
 
 
 @pytest.mark.parametrize(
