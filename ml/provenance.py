@@ -19,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ml.bounded_files import UnusableFileError, check_regular
 from ml.errors import RecordError
 
 REPOSITORY_ROOT = Path(__file__).resolve().parent.parent
@@ -41,8 +42,11 @@ def sha256_of_file(path: str | Path) -> str:
         RecordError: The file cannot be read.
     """
     try:
+        check_regular(path)
         with Path(path).open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
+    except UnusableFileError as error:
+        raise RecordError(f"{path} must be a regular file. Got {error}. Restore it.") from error
     except OSError as error:
         raise RecordError(
             f"{path} must be a readable file. Got: {error.strerror}. Restore it."

@@ -10,13 +10,16 @@ it is selected.
 
 from __future__ import annotations
 
-import json
 import os
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from ml.bounded_files import LARGEST_DOCUMENT_BYTES, UnusableFileError
 from ml.envs.sumo_connection import read_scenario_files
 from ml.errors import ConfigError, ScenarioError
+from ml.json_files import read_json
 from ml.provenance import REPOSITORY_ROOT, sha256_of_file, sha256_of_text
 from ml.seeding import check_master_seed, indexed_generator
 
@@ -27,6 +30,8 @@ DEV = "dev"
 MODES = (TRAIN, EVAL, DEV)
 _LISTED_MODES = (TRAIN, EVAL)
 _DEVELOPMENT_DIVISOR = 10
+_LONGEST_ID = 100
+_SCENARIO_ID = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9._-]{{0,{_LONGEST_ID - 1}}}")
 _GENERATE_COMMAND = "python -m ml.scripts.gen_scenarios --output_dir"
 
 
@@ -327,8 +332,8 @@ def _read_manifest(dataset_dir: Path) -> dict[str, Any]:
             f"dataset with: {_GENERATE_COMMAND} ml/scenarios/datasets/v1"
         )
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        manifest = read_json(path, LARGEST_DOCUMENT_BYTES)
+    except UnusableFileError as error:
         raise ScenarioError(
             f"{path} must be readable JSON in UTF-8. Got: {error}. Make the dataset again."
         ) from error
@@ -353,4 +358,22 @@ def _split_of(manifest: dict[str, Any], mode: str, path: Path) -> tuple[str, ...
             f"{key} in {path} must be a list of scenario ids. Got {scenario_ids!r:.80}. "
             "Make the dataset again."
         )
+    _check_ids(scenario_ids, key, path)
     return tuple(scenario_ids)
+
+
+def _check_ids(scenario_ids: list[str], key: str, path: Path) -> None:
+    """Refuse ids that are no name of a folder, or that a terminal would not show as they are."""
+    for scenario_id in scenario_ids:
+        if not _SCENARIO_ID.fullmatch(scenario_id):
+            raise ScenarioError(
+                f"{key} in {path} must hold ids of 1 to {_LONGEST_ID} letters, digits, '.', '_' "
+                f"and '-' that begin with none of '.' and '-'. Got {scenario_id[:_LONGEST_ID]!r}. "
+                "Rename the scenario."
+            )
+    if len(set(scenario_ids)) < len(scenario_ids):
+        ((scenario_id, count),) = Counter(scenario_ids).most_common(1)
+        raise ScenarioError(
+            f"{key} in {path} must list each scenario once. Got {scenario_id!r} {count} times. "
+            "Make the dataset again."
+        )

@@ -7,12 +7,12 @@ length that no two-state process can have are refused in one line that names fil
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ml.bounded_files import LARGEST_SETTINGS_BYTES, UnusableFileError, read_bounded_text
 from ml.errors import RadioParameterError, nearest_name_hint
 from ml.espnow_emulator.parameter_sections import (
     LARGEST_RANDOM_LOSS,
@@ -37,6 +37,7 @@ from ml.espnow_emulator.physical_sections import (
 )
 from ml.espnow_emulator.presets import preset_names, preset_path
 from ml.espnow_emulator.value_checks import check_value, is_number, shown
+from ml.json_files import parse_json
 
 DEFAULT_PARAMETERS_PATH = Path(__file__).resolve().parent / "emulator_params_5m.json"
 
@@ -219,21 +220,11 @@ def _use_of(content: dict[str, Any]) -> str:
 
 def _read_object(source: Path) -> dict[str, Any]:
     """Return the file's JSON object."""
-    if _exists(source) and not source.is_file():
-        raise RadioParameterError(
-            f"{source} must be a regular file. Got a directory, device or pipe. "
-            "Give the path of a JSON file, a preset's name, or none for the packaged one."
-        )
     try:
-        text = source.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
+        text = read_bounded_text(source, LARGEST_SETTINGS_BYTES)
+    except ValueError as error:
         raise RadioParameterError(
-            f"{source} must be UTF-8 text. Got other bytes. Save it as UTF-8 JSON."
-        ) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise RadioParameterError(
-            f"{source} must be a readable emulator parameter file. Got: {reason}. "
+            f"{source} must be a readable emulator parameter file in UTF-8. Got: {error}. "
             "Give the path of a JSON file, a preset's name, or none for the packaged one."
         ) from error
     if not text.strip():
@@ -241,13 +232,8 @@ def _read_object(source: Path) -> dict[str, Any]:
             f"{source} must be a JSON object. Got an empty file. Write {{}} for all defaults."
         )
     try:
-        content = json.loads(text, object_pairs_hook=_object_without_repeats)
-    except RecursionError:
-        raise RadioParameterError(
-            f"{source} must be a JSON object of sections. Got brackets nested too deeply. "
-            "Restore the file."
-        ) from None
-    except ValueError as error:
+        content = parse_json(text, is_strict=False)
+    except UnusableFileError as error:
         raise RadioParameterError(
             f"{source} must be valid JSON. Got: {error}. Correct or restore the file."
         ) from error
@@ -256,16 +242,6 @@ def _read_object(source: Path) -> dict[str, Any]:
             f"{source} must hold a JSON object of sections. Got {shown(content)}. "
             "Write the sections in braces."
         )
-    return content
-
-
-def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the pairs as a dict; a repeated key would hide one of its values."""
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        keys = [key for key, _ in pairs]
-        repeated = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {repeated!r} twice in one object")
     return content
 
 

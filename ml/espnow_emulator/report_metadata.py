@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ml.bounded_files import LARGEST_SETTINGS_BYTES, read_bounded_text
 from ml.errors import RadioParameterError
 from ml.espnow_emulator.parameters import METADATA_KEYS
 from ml.espnow_emulator.value_checks import shown
+from ml.json_files import parse_json
 
 _FARTHEST_M = 20_000.0
 _MOST_FRAMES = 10**9
@@ -70,7 +72,7 @@ def read_metadata(path: Path) -> LinkMetadata:
     Raises:
         RadioParameterError: It cannot be written again, or its measured points cannot be drawn.
     """
-    content = json.loads(path.read_text(encoding="utf-8-sig"))
+    content = parse_json(read_bounded_text(path, LARGEST_SETTINGS_BYTES), is_strict=False)
     found: Any = next((content[key] for key in METADATA_KEYS if key in content), {})
     metadata = found if isinstance(found, dict) else {"text": found}
     _check_writable(metadata, path)

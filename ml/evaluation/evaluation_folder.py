@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -12,10 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ml.bounded_files import LARGEST_DOCUMENT_BYTES, UnusableFileError
 from ml.command_line import check_output_folder
 from ml.errors import ConfigError, RecordError
 from ml.evaluation.episode_files import BASELINE_EPISODES_FILE, EPISODES_FILE
 from ml.evaluation.record_files import RECORDS_FOLDER
+from ml.json_files import read_json
 from ml.provenance import write_json_atomically
 
 EVALUATION_FILE = "evaluation.json"
@@ -159,11 +160,11 @@ def _read_inputs(path: Path) -> EvaluationInputs | None:
     if not path.exists():
         return None
     try:
-        inputs = EvaluationInputs(**json.loads(path.read_text(encoding="utf-8")))
+        inputs = EvaluationInputs(**read_json(path, LARGEST_DOCUMENT_BYTES))
         if all(isinstance(value, dict) for value in (inputs.versions, inputs.policies)):
             return inputs
         reason = "a value of another kind"
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (UnusableFileError, TypeError) as error:
         reason = str(error)
     raise RecordError(
         f"{path} must be readable. Got: {reason}. Restore it, or start anew with --overwrite."

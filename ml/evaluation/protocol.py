@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ml.bounded_files import LARGEST_SETTINGS_BYTES, read_bounded_text
 from ml.errors import ConfigError, nearest_name_hint
 from ml.espnow_emulator.parameters import load_radio_parameters, radio_parameters_path
 from ml.evaluation.family_plans import FAMILY_PLANS, FamilyPlan
@@ -170,8 +171,8 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
     """
     path = _protocol_path(name_or_path)
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = tomllib.loads(read_bounded_text(path, LARGEST_SETTINGS_BYTES))
+    except (ValueError, RecursionError) as error:
         raise ConfigError(
             f"protocol {path} must be readable TOML in UTF-8. Got: {error}. Correct it, or name "
             f"one of {', '.join(PACKAGED_PROTOCOLS)}."

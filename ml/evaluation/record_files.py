@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ml.bounded_files import LARGEST_RECORDS_BYTES, UnusableFileError, read_bounded_text
 from ml.errors import RecordError
 from ml.evaluation.episode_files import EPISODES_FILE
 from ml.evaluation.episodes import EPISODE_IDENTITY, EpisodeRecord
 from ml.evaluation.operating_curve import base_policy
+from ml.json_files import parse_json
 from ml.policies.baselines import SCRIPTED_POLICY_NAMES
 
 RECORDS_FOLDER = "records"
@@ -134,8 +135,8 @@ def _judged_file(folder: Path) -> Path:
 def _read_rows(path: Path) -> list[EpisodeRecord]:
     """Return the lines of a file as objects; a last line without an end is left out if torn."""
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_bounded_text(path, LARGEST_RECORDS_BYTES).split("\n")
+    except UnusableFileError as error:
         raise RecordError(f"{path} must be readable text in UTF-8. Got: {error}.") from error
     rows = []
     for number, line in enumerate(lines, 1):
@@ -143,8 +144,8 @@ def _read_rows(path: Path) -> list[EpisodeRecord]:
         if is_last and not line:
             break
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            row = parse_json(line, is_strict=False)
+        except UnusableFileError as error:
             if is_last:
                 break
             raise _bad_line(path, number, str(error)) from error

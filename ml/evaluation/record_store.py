@@ -14,9 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
+from ml.bounded_files import LARGEST_RECORDS_BYTES, UnusableFileError, read_bounded
 from ml.errors import RecordError
 from ml.evaluation.episodes import EpisodeRecord
 from ml.evaluation.record_files import RECORDS_FOLDER
+from ml.json_files import parse_json
 from ml.records import write_json_lines
 
 RowKey = tuple[str, str]
@@ -118,14 +120,15 @@ class RecordStore:
         if not path.exists():
             return {}
         try:
-            content = path.read_bytes()
+            content = read_bounded(path, LARGEST_RECORDS_BYTES)
             whole = content[: content.rfind(b"\n") + 1]
             if len(whole) < len(content):
                 with path.open("r+b") as stream:
                     stream.truncate(len(whole))
-        except OSError as error:
+        except (OSError, UnusableFileError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
             raise RecordError(
-                f"{path} must be a file that can be read and written. Got: {error.strerror}. "
+                f"{path} must be a file that can be read and written. Got: {reason}. "
                 "Restore it, or start anew with --overwrite."
             ) from error
         rows: dict[RowKey, EpisodeRecord] = {}
@@ -148,8 +151,8 @@ def _compact(row: EpisodeRecord) -> EpisodeRecord:
 def _parsed(line: bytes) -> EpisodeRecord | None:
     """Return the row of a line, None where it holds none."""
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
+        row = parse_json(line)
+    except UnusableFileError:
         return None
     is_row = isinstance(row, dict) and all(
         isinstance(row.get(name), str) for name in ("radio_preset", "case_id")

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 
+from ml.bounded_files import LARGEST_DOCUMENT_BYTES
 from ml.errors import RecordError
+from ml.json_files import read_json
 from ml.provenance import write_text_atomically
 
 if TYPE_CHECKING:
@@ -46,25 +48,17 @@ def read_recording(path: str | Path) -> Recording:
         RecordError: The file cannot be read, or is no recording.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-        content = json.loads(text, parse_constant=_refuse_constant)
+        content = read_json(path, LARGEST_DOCUMENT_BYTES)
         jsonschema.validate(content, json.loads(_SCHEMA_PATH.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise RecordError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
     except jsonschema.ValidationError as error:
         place = ".".join(map(str, error.absolute_path)) or "the whole"
         raise _no_recording(path, f"{place}: {error.message:.200}") from error
-    except (ValueError, RecursionError, OverflowError) as error:
+    except (ValueError, OverflowError) as error:
         raise _no_recording(path, str(error)) from error
     problem = _inconsistency(content)
     if problem is not None:
         raise _no_recording(path, problem)
     return {**content, "messages": _messages(content["messages"])}
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    """Refuse NaN and infinity, which are no JSON."""
-    raise ValueError(f"{name} is no number")
 
 
 def _no_recording(path: str | Path, reason: str) -> RecordError:

@@ -7,7 +7,6 @@ progress to standard error, and with ``--output_dir`` everything it was made fro
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -17,6 +16,7 @@ from typing import Any
 import gymnasium as gym
 import torch
 
+from ml.bounded_files import LARGEST_DOCUMENT_BYTES, UnusableFileError
 from ml.command_line import check_output_folder, path_text, run_command
 from ml.envs import ENVIRONMENT_ID
 from ml.envs.vector_env import ConvoyWorkers
@@ -32,6 +32,7 @@ from ml.evaluation.protocol_command import evaluate_by_protocol
 from ml.evaluation.verdict import build_report
 from ml.evaluation.verdict_text import format_report
 from ml.evaluation.worker_episodes import default_num_workers, open_workers
+from ml.json_files import read_json
 from ml.policies.baselines import is_scripted_policy
 from ml.policies.checkpoint import check_fits
 from ml.policies.model_file import LoadedModel, load_model
@@ -78,8 +79,8 @@ def _config_of_run(folder: Path) -> Mapping[str, Any]:
     if not manifest.is_file():
         return {}
     try:
-        config = json.loads(manifest.read_text(encoding="utf-8")).get("config", {})
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        config = read_json(manifest, LARGEST_DOCUMENT_BYTES).get("config", {})
+    except (UnusableFileError, AttributeError) as error:
         raise RecordError(f"{manifest} must be readable JSON. Got: {error}. Restore it.") from error
     if not isinstance(config, Mapping):
         raise RecordError(

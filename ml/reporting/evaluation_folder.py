@@ -7,17 +7,18 @@ checked where they are read, by ``ml.evaluation.recording_file``.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from ml.bounded_files import LARGEST_DOCUMENT_BYTES, UnusableFileError
 from ml.errors import ConfigError, RecordError
 from ml.evaluation.evaluation_folder import EVALUATION_FILE, RECORDINGS_FOLDER
 from ml.evaluation.record_files import RECORDS_FOLDER, read_policy_records
 from ml.evaluation.worst_rows import recording_name
+from ml.json_files import read_json
 from ml.provenance import sha256_of_file
 
 Row = dict[str, Any]
@@ -141,18 +142,12 @@ def _policy_order(rows: Mapping[str, object], judged: Sequence[str]) -> list[str
 def _read_evaluation(path: Path) -> Json:
     """Return the checked content of ``evaluation.json``."""
     try:
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text, parse_constant=_refuse_constant)
-    except (OSError, ValueError, RecursionError) as error:
+        content = read_json(path, LARGEST_DOCUMENT_BYTES)
+    except UnusableFileError as error:
         raise RecordError(f"{path} must be readable JSON. Got: {error}. Restore it.") from error
     evaluation = _object(content, str(path))
     _check_evaluation(evaluation, path)
     return evaluation
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    """Refuse NaN and infinity, which are no JSON."""
-    raise ValueError(f"{name} is no number")
 
 
 def _read_rows(path: Path) -> list[Row]:

@@ -18,7 +18,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ml.bounded_files import LARGEST_SETTINGS_BYTES, UnusableFileError, read_bounded_text
 from ml.errors import ScenarioError, nearest_name_hint
+from ml.json_files import parse_json
 from ml.provenance import sha256_of_file
 
 BASE_SETTINGS_FILE = "base.json"
@@ -108,8 +110,8 @@ def read_base_settings(folder: str | Path) -> BaseSettings:
     if not path.is_file():
         return BaseSettings()
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = parse_json(read_bounded_text(path, LARGEST_SETTINGS_BYTES), is_strict=False)
+    except UnusableFileError as error:
         raise ScenarioError(f"{path} must be readable JSON. Got: {error}. Correct it.") from error
     values = _checked_object(content, _SETTINGS_KEYS, f"{path}")
     defaults = BaseSettings()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from ml.bounded_files import LARGEST_DOCUMENT_BYTES, UnusableFileError
 from ml.errors import ConfigError, RecordError
+from ml.json_files import read_json
 from ml.policies.checkpoint import model_files
 from ml.training.run_folder import CHECKPOINT_FOLDER, RUN_FILES, RUN_MANIFEST, TENSORBOARD_FOLDER
 from ml.training.run_state import ARRAYS_FILE, STATE_FILE, remove_leftovers, state_folders
@@ -57,8 +58,8 @@ def check_removable(folder: str | Path, inputs: Iterable[Path]) -> None:
 def _is_run_manifest(path: Path) -> bool:
     """Return whether a file is the manifest of a run."""
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        manifest = read_json(path, LARGEST_DOCUMENT_BYTES)
+    except UnusableFileError:
         return False
     return isinstance(manifest, dict) and {"run_id", "status", "learning"} <= manifest.keys()
 

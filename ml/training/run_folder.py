@@ -8,7 +8,6 @@ of every input, and completed at the end with the hash of every output. Its ``st
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import sys
@@ -19,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ml.bounded_files import LARGEST_DOCUMENT_BYTES, UnusableFileError
 from ml.envs.departures import read_departures
 from ml.envs.scenario_manager import MANIFEST_FILE, TRAIN, ScenarioManager
 from ml.envs.sumo_connection import read_scenario_files
@@ -26,6 +26,7 @@ from ml.envs.worker_process import ONE_THREAD
 from ml.errors import ConfigError, RadioParameterError, RecordError, ScenarioError
 from ml.espnow_emulator.parameters import load_radio_parameters
 from ml.evaluation.episode_files import BASELINE_EPISODES_FILE, EPISODES_FILE
+from ml.json_files import read_json
 from ml.policies.checkpoint import MODEL_FILE, model_files
 from ml.processors import usable_cores
 from ml.provenance import (
@@ -244,8 +245,8 @@ def update_manifest(output_dir: str | Path | None, changes: Mapping[str, Any]) -
     if output_dir is None or not path.is_file():
         return
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        manifest = read_json(path, LARGEST_DOCUMENT_BYTES)
+    except UnusableFileError as error:
         raise RecordError(f"{path} must be readable JSON. Got: {error}. Restore it.") from error
     write_json_atomically(
         path, json_ready({**manifest, **changes, "outputs": output_hashes(path.parent)})

@@ -22,6 +22,8 @@ LEAF_MODULES = {
     "ml.progress",
     "ml.records",
     "ml.xml_files",
+    "ml.bounded_files",
+    "ml.json_files",
 }
 BORDERS = {"ml", "ml.types"}
 STAGES = {"ml.metrics", "ml.espnow_emulator", "ml.policies", "ml.scenarios", "ml.envs"}

@@ -229,7 +229,7 @@ def test_text_in_another_encoding_is_refused(tmp_path):
     path = tmp_path / "params.json"
     path.write_bytes('{"_metadata": "é"}'.encode("latin-1"))
 
-    assert "must be UTF-8" in refusal(path)
+    assert "in UTF-8. Got: no UTF-8: invalid continuation byte at byte 15." in refusal(path)
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
