@@ -30,7 +30,7 @@ from ml.envs.placed_convoy import (
 )
 from ml.envs.sumo_input import Complaints, check_input, complaints_kept, first_error
 from ml.envs.sumo_window import SumoWindow, check_display
-from ml.errors import ScenarioError, SimulatorError
+from ml.errors import ScenarioError, SimulatorError, one_line
 from ml.types import CONTROL_PERIOD_S, FloatArray
 from ml.xml_files import read_xml
 
@@ -128,11 +128,11 @@ def read_scenario_files(sumocfg: str | Path) -> ScenarioFiles:
 
 
 def _check_name(path: Path) -> None:
-    """Refuse a path that SUMO would read as a list of files or as one with a variable in it."""
-    if "," in str(path) or "${" in str(path):
+    """Refuse a path that SUMO would read as a list, with a variable in it, or as a flag."""
+    if "," in str(path) or "${" in str(path) or str(path).startswith("-"):
         raise ScenarioError(
-            f"path of a scenario's file must hold no ',' and no '${{', which SUMO takes for a list "
-            f"and a variable. Got {str(path)!r}. Rename it."
+            f"path of a scenario's file must hold no ',' and no '${{' and begin with no '-', which "
+            f"SUMO takes for a list, a variable and a flag. Got {str(path)!r}. Rename it."
         )
 
 
@@ -167,8 +167,8 @@ def _say_what_is_ignored(sumocfg: Path, names: tuple[str, ...]) -> None:
     if names and multiprocessing.parent_process() is None:
         _LOGGER.warning(
             "%s: ignored its settings %s: RoadSense sets SUMO's options itself.",
-            sumocfg.name,
-            ", ".join(names),
+            one_line(sumocfg.name),
+            one_line(", ".join(names)),
         )
 
 

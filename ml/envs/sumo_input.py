@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-from ml.errors import ScenarioError
+from ml.errors import ScenarioError, one_line
 from ml.provenance import sha256_of_file
 from ml.xml_files import check_network_file, read_xml
 
@@ -138,4 +138,4 @@ def complaints_kept(complaints: Complaints) -> Iterator[None]:
             os.close(saved)
             kept.seek(0)
             complaints.text = kept.read().decode(errors="replace")
-    sys.stderr.write(complaints.text)
+    sys.stderr.write("".join(f"{one_line(line)}\n" for line in complaints.text.splitlines()))

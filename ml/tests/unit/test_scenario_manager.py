@@ -207,8 +207,8 @@ def test_scenario_path_that_leaves_the_dataset_is_refused(dataset, path):
 
 def test_scenario_id_that_leaves_the_dataset_is_refused(dataset):
     write_manifest(dataset, {"train_scenarios": [], "eval_scenarios": ["../../x"]})
-    with pytest.raises(ScenarioError, match=r"must stay inside the dataset's folder"):
-        ScenarioManager(dataset, 7, "eval").select_scenario()
+    with pytest.raises(ScenarioError, match=r"ids of 1 to 100 letters.* Got '../../x'"):
+        ScenarioManager(dataset, 7, "eval")
 
 
 def test_network_outside_the_dataset_is_refused(dataset):
@@ -390,3 +390,38 @@ def test_switching_to_development_starts_its_walk_again(dataset):
 
     assert manager.mode == "dev"
     assert drawn_ids(manager, 1) == ["train_004"]
+
+
+# --- Hostile ids ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "scenario_id",
+    ["a\nb", "\x1b[31mred", "\u202eabc", "a\0", "", ".", "..", ".hidden", "-flag", "a/b", "a\\b",
+     "../x", "/etc", "x" * 101, "\ud83d\ude97", "a b", "$HOME", "é"],
+)  # fmt: skip
+@pytest.mark.parametrize("split", ["train", "eval"])
+def test_an_id_that_is_no_plain_name_is_refused(scenario_id, split, tmp_path):
+    ids = {"train_scenarios": ["good"], "eval_scenarios": ["good_too"]}
+    write_manifest(tmp_path, {**ids, f"{split}_scenarios": ["good", scenario_id]})
+
+    with pytest.raises(ScenarioError, match="must hold ids of 1 to 100 letters") as caught:
+        ScenarioManager(tmp_path, 7)
+
+    assert str(caught.value).isprintable()
+
+
+def test_an_id_that_is_listed_twice_is_refused(tmp_path):
+    write_manifest(tmp_path, {"train_scenarios": ["a", "b", "a"], "eval_scenarios": ["c"]})
+
+    with pytest.raises(ScenarioError, match=r"list each scenario once\. Got 'a' 2 times"):
+        ScenarioManager(tmp_path, 7)
+
+
+def test_a_scenario_folder_that_is_a_link_out_of_the_dataset_is_refused(dataset):
+    folder = dataset / "eval" / "eval_000"
+    folder.rename(dataset.parent / "outside")
+    folder.symlink_to(dataset.parent / "outside")
+
+    with pytest.raises(ScenarioError, match="must stay inside the dataset's folder"):
+        ScenarioManager(dataset, 7, "eval").select_scenario()

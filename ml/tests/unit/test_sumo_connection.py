@@ -56,7 +56,7 @@ def test_a_configuration_in_another_encoding_is_refused(folder):
     path = folder / "scenario.sumocfg"
     path.write_bytes(b"\xff\xfe\x00<configuration")
 
-    with pytest.raises(ScenarioError, match="well-formed XML"):
+    with pytest.raises(ScenarioError, match="must be in UTF-8"):
         read_scenario_files(path)
 
 
