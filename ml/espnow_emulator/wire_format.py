@@ -12,6 +12,7 @@ import struct
 from dataclasses import dataclass
 
 from ml.errors import ConfigError, FrameFormatError
+from ml.espnow_emulator.value_checks import shown
 
 VERSION = 1
 POSITION_QUANTUM_M = 0.01
@@ -27,6 +28,7 @@ _LAYOUT = struct.Struct("<BBIHBBIHiiHhHH")
 NUM_BYTES = _LAYOUT.size
 _CHECK_SUM = struct.Struct("<H")
 _NUM_HEADINGS = 36_000
+_LARGEST = 1e300
 _UINT16, _INT16, _UINT32, _INT32 = (1 << 16) - 1, (1 << 15) - 1, (1 << 32) - 1, (1 << 31) - 1
 
 
@@ -174,9 +176,12 @@ def clock_difference_s(newer_s: float, older_s: float) -> float:
 
 
 def _finite(name: str, value: float) -> float:
-    """Return a value that is a finite number."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ConfigError(f"{name} of a message must be a finite number. Got {value!r}.")
+    """Return a value that is a finite number, and stays one when it is divided into steps."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not (is_number and -_LARGEST <= value <= _LARGEST):
+        raise ConfigError(
+            f"{name} of a message must be a finite number within {_LARGEST:g}. Got {shown(value)}."
+        )
     return float(value)
 
 
@@ -185,7 +190,7 @@ def _check_whole(name: str, value: int, largest: int) -> None:
     is_whole = isinstance(value, int) and not isinstance(value, bool)
     if not (is_whole and 0 <= value <= largest):
         raise ConfigError(
-            f"{name} of a message must be a whole number in [0, {largest}]. Got {value!r}."
+            f"{name} of a message must be a whole number in [0, {largest}]. Got {shown(value)}."
         )
 
 

@@ -214,3 +214,21 @@ def test_the_table_in_the_documentation_covers_every_byte_once():
         sum(size for _, size in spans[:item]) for item in range(len(spans))
     ]
     assert sum(size for _, size in spans) == NUM_BYTES
+
+
+READINGS = ("clock_s", "state_age_s", "east_m", "north_m", "speed_mps", "acceleration_mps2",
+            "heading_rad")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", READINGS)
+@pytest.mark.parametrize("value", [1e308, -1e308, 10**400, -(10**5000)], ids="abcd")
+def test_a_number_too_large_to_be_divided_into_steps_is_refused(name, value):
+    # 1e308 / 0.01 is more than the largest double, 1.8e308.
+    with pytest.raises(ConfigError, match=f"{name} of a message must be a finite number"):
+        encode(dataclasses.replace(EXAMPLE, **{name: value}))
+
+
+@pytest.mark.parametrize("name", ["source", "sequence", "hop_count"])
+def test_a_whole_number_of_any_length_is_refused_on_one_line(name):
+    with pytest.raises(ConfigError, match="an integer of more than 60 digits"):
+        encode(dataclasses.replace(EXAMPLE, **{name: 10**5000}))
