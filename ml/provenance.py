@@ -79,9 +79,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     The temporary name keeps the suffix, for writers that choose a format by it.
 
     Raises:
-        RecordError: The folder cannot be written to, or the disk is full.
+        RecordError: The folder cannot be written to, something that is no file is in the place of
+            ``path``, or the disk is full.
     """
     target = Path(path)
+    if target.exists() and not target.is_file():
+        raise RecordError(
+            f"{target} cannot be written: it is a directory, device or pipe. Choose another path."
+        )
     try:
         handle, name = tempfile.mkstemp(
             dir=target.parent, prefix=f".{target.stem}.", suffix=target.suffix

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 
 import numpy as np
 import pytest
@@ -157,3 +158,17 @@ def test_hash_of_the_code_changes_with_a_module_and_its_name_but_not_with_a_test
 
     assert hashes[0] == hashes[1]
     assert len(set(hashes)) == 3
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+def test_no_file_takes_the_place_of_what_is_no_file(kind, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "device").symlink_to("/dev/null")
+    before = os.lstat(tmp_path / kind).st_ino
+
+    with pytest.raises(RecordError, match="it is a directory, device or pipe"):
+        write_json_atomically(tmp_path / kind, {})
+
+    assert os.lstat(tmp_path / kind).st_ino == before
+    assert len(list(tmp_path.iterdir())) == 3
