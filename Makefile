@@ -9,8 +9,10 @@ TORCH := $(VENV)/lib/python*/site-packages/torch-*.dist-info/METADATA
 STAMP := $(VENV)/.installed
 DATASET := ml/scenarios/datasets/demo
 RUN := ml/models/runs/demo
+FUZZ_TARGETS := wire_format parameters
+FUZZ_SECONDS ?= 60
 
-.PHONY: help setup lock demo bench check check-slow lint types test docs clean
+.PHONY: help setup lock demo bench check check-slow fuzz lint types test docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,8 +56,8 @@ bench: $(STAMP) ## Measure every speed that the project promises
 check: lint types test ## Everything that must pass: lint, types, tests
 
 lint: $(STAMP) ## Style and layout of the code
-	$(BIN)/ruff check ml benchmarks examples
-	$(BIN)/ruff format --check ml benchmarks examples
+	$(BIN)/ruff check ml benchmarks examples fuzz
+	$(BIN)/ruff format --check ml benchmarks examples fuzz
 
 types: $(STAMP) ## Static types
 	$(BIN)/mypy
@@ -65,6 +67,10 @@ test: $(STAMP) ## All tests
 
 check-slow: $(STAMP) ## Tests of minutes: trainings killed at many moments
 	$(BIN)/pytest -m slow_suite
+
+fuzz: $(STAMP) ## Look for inputs that a reader does not survive, FUZZ_SECONDS for each target
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: atheris==3.0.0
+	for target in $(FUZZ_TARGETS); do $(BIN)/python fuzz/run.py $$target $(FUZZ_SECONDS) || exit 1; done
 
 docs: $(STAMP) ## Rewrite the generated pages of docs/
 	@rm -rf $(DATASET)-docs

@@ -37,9 +37,13 @@ ORDINARY = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-DEEP = settings(ORDINARY, max_examples=1500, derandomize=False, print_blob=True)
+DEEP = settings(ORDINARY, max_examples=300, derandomize=False, print_blob=True)
 SLOW = pytest.mark.slow_suite
 PROFILES = [pytest.param(ORDINARY, id="ordinary"), pytest.param(DEEP, id="deep", marks=SLOW)]
+
+
+class EndlessReadError(BaseException):
+    """A read does not come back. No handler of the project takes it for a file's own error."""
 
 
 @contextmanager
@@ -47,7 +51,7 @@ def no_hang():
     """Fail where a read does not come back."""
 
     def stop(*_):
-        raise TimeoutError("the read does not end")
+        raise EndlessReadError
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.alarm(LONGEST_READ_S)
