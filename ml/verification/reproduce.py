@@ -112,9 +112,9 @@ def reproduce(args: argparse.Namespace) -> bool:
         Whether all is equal; without a repetition, True.
     """
     folder = Path(args.folder)
-    flags = flags_here(folder / RUN_MANIFEST, args.output_dir)
-    if args.run:
+    if args.output_dir is not None:
         _check_output(folder, args.output_dir)
+    flags = flags_here(folder / RUN_MANIFEST, args.output_dir)
     told = list(differences(folder, read_object(folder / RUN_MANIFEST)))
     sys.stdout.write(f"{shlex.join(['roadsense', 'train', *flags])}\n")
     sys.stdout.writelines(f"differs  {one_line(difference)}\n" for difference in told)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ml.command_line import EXIT_FAILURE, run_command
-from ml.envs.scenario_manager import TRAIN, ScenarioManager
-from ml.errors import RecordError, RoadSenseError, one_line
+from ml.envs.scenario_manager import MANIFEST_FILE, TRAIN, ScenarioManager
+from ml.errors import ConfigError, RecordError, RoadSenseError, one_line
 from ml.evaluation.episode_files import EPISODES_FILE
 from ml.evaluation.evaluation_folder import EVALUATION_FILE, RUN_MANIFEST
 from ml.policies.checkpoint import MODEL_FILE, model_files
@@ -117,6 +117,11 @@ def verify(args: argparse.Namespace) -> Iterator[Line]:
         args: The command line's ``folder``, ``episode`` and ``dataset_dir``.
     """
     folder = Path(args.folder)
+    if args.dataset_dir is not None and not (Path(args.dataset_dir) / MANIFEST_FILE).is_file():
+        raise ConfigError(
+            f"--dataset_dir must be a dataset's folder, with {MANIFEST_FILE}. Got "
+            f"{args.dataset_dir!r}. Check the path."
+        )
     is_of_run = is_run(folder)
     path = folder / (RUN_MANIFEST if is_of_run else EVALUATION_FILE)
     record = read_object(path)

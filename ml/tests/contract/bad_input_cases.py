@@ -146,7 +146,7 @@ def least_command(verb, folder):
         "radio": {"PARAMS": "front_9m", "--output_dir": str(folder / "out")},
         "report": {"DIR": example_evaluation()},
         "verify": {"RUN": str(folder / "out")},
-        "reproduce": {"RUN": str(folder / "out")},
+        "reproduce": {"RUN": str(folder / "full")},
         "doctor": {"--seconds": "0"},
         "calibrate": {"LOG": example_log(), "--output": str(folder / "fitted.json")},
     }[verb]  # fmt: skip
