@@ -47,15 +47,22 @@ DEFAULT_NUM_STATES = 2
 LOGS = "log_bytes"
 
 
-def open_environments(args: argparse.Namespace) -> VecEnv:
-    """Open the training environments: one in this process, several in processes of their own."""
+def open_environments(
+    args: argparse.Namespace, make: Callable[..., gym.Env[Any, Any]] = gym.make
+) -> VecEnv:
+    """Open the training environments: one in this process, several in processes of their own.
+
+    Args:
+        args: The command's arguments.
+        make: Makes an environment by its id, as ``gym.make`` does.
+    """
     num_envs = recipe.num_envs(args)
     warning = oversubscription_warning(num_envs, getattr(args, "threads", 1), usable_cores())
     if warning is not None and not getattr(args, "quiet", False):
         sys.stderr.write(f"{warning}\n")
     kwargs = recipe.environment_kwargs(args, "train")
     # Also before several: what is wrong with the arguments is said here, by one process.
-    env = gym.make(ENVIRONMENT_ID, **kwargs)
+    env = make(ENVIRONMENT_ID, **kwargs)
     if num_envs > 1:
         env.close()
         return WorkersVecEnv(ConvoyWorkers(num_envs, kwargs))
@@ -73,12 +80,15 @@ def open_development(args: argparse.Namespace) -> DevelopmentCallback | None:
     return DevelopmentCallback(episodes, args.output_dir, settings["interval_steps"])
 
 
-def make_model(args: argparse.Namespace, vector: VecEnv) -> tuple[PPO, dict[str, Any]]:
+def make_model(
+    args: argparse.Namespace, vector: VecEnv, algorithm: Callable[..., PPO] = PPO
+) -> tuple[PPO, dict[str, Any]]:
     """Make a fresh model as the command line asks for it.
 
     Args:
         args: The command's arguments.
         vector: The training environments, whose rewards are scaled from here on.
+        algorithm: Makes the learner.
 
     Returns:
         The model, and what learns: see ``choose_learner``.
@@ -88,7 +98,7 @@ def make_model(args: argparse.Namespace, vector: VecEnv) -> tuple[PPO, dict[str,
     with warnings.catch_warnings():
         # Whoever asks for a GPU need not be told that a small network is no faster there.
         warnings.filterwarnings("ignore", message="You are trying to run PPO on the GPU")
-        model = PPO(
+        model = algorithm(
             "MultiInputPolicy",
             scale_rewards(vector, recipe.learner(args), recipe.GAMMA),
             policy_kwargs=create_deep_set_policy_kwargs(
@@ -162,6 +172,7 @@ def learn(
     judge: DevelopmentCallback | None,
     *,
     beginning: Beginning,
+    algorithm: Callable[..., PPO],
     say: Callable[[str], None],
 ) -> tuple[int, dict[str, Any]]:
     """Run PPO on the environments and save it as ``model_final.zip``.
@@ -171,16 +182,18 @@ def learn(
         vector: The training environments.
         judge: What judges the policy on the way, None where nothing does.
         beginning: Where to begin.
+        algorithm: Makes the learner.
         say: Takes a line for the user.
 
     Returns:
         The steps taken, and what learned: see ``choose_learner``.
     """
     timed = TimedVecEnv(vector)
-    model, learner = make_model(args, timed)
+    model, learner = make_model(args, timed, algorithm)
     callbacks = _make_callbacks(args, timed, judge)
     learning = Learning(model, vector, callbacks.resumable)
     state = beginning.state
+    begun_at = 0 if state is None else state.num_steps
     num_episodes = getattr(args, "imitation_episodes", 0)
     if state is not None:
         restore(learning, state)
@@ -193,11 +206,11 @@ def learn(
                 lambda: _save_state(args, learning, beginning.identity),
                 recipe.checkpoint_interval(args),
                 stop=stop,
-                begun_at=model.num_timesteps,
+                begun_at=begun_at,
                 on_start=None if state is None else lambda: restore_log(model, state),
             )
             model.learn(
-                args.total_timesteps - model.num_timesteps,
+                total_timesteps=args.total_timesteps - begun_at,
                 callback=[saving, *callbacks.in_order, PatienceCallback(stop)],
                 reset_num_timesteps=state is None,
             )

@@ -87,7 +87,7 @@ def train(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
         state = stopped.newest_state()
     with ExitStack() as stack:
         stack.enter_context(learner_compiled_beside(recipe.learner(args)))
-        vector = stack.enter_context(closing(open_environments(args)))
+        vector = stack.enter_context(closing(open_environments(args, gym.make)))
         judge = open_development(args)
         if judge is not None:
             stack.enter_context(closing(judge))
@@ -125,7 +125,7 @@ def _learn(
     inputs: run_folder.RunInputs,
 ) -> TrainingResult:
     """Learn, and write into the manifest what came of it."""
-    num_steps, learner = learn(args, vector, judge, beginning=beginning, say=_say)
+    num_steps, learner = learn(args, vector, judge, beginning=beginning, algorithm=PPO, say=_say)
     report = training_report(
         recipe.development_settings(args),
         args.output_dir,
