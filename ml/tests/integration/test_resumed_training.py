@@ -220,7 +220,9 @@ def test_newest_checkpoints_and_states_are_kept(run, number):
     names = {path.name for path in (run / "checkpoints").iterdir()}
     newest = [96, 64, 32][:number]
     assert {name for name in names if name.startswith("deep")} == {
-        f"deep_sets_{steps + 32}_steps.zip" for steps in newest
+        f"deep_sets_{steps + 32}_steps.{kind}"
+        for steps in newest
+        for kind in ("zip", "safetensors", "json")
     }
     assert max(state_folders(run / "checkpoints")) == 96
 
