@@ -50,7 +50,7 @@ class RolloutActor:
     """
 
     def __init__(self, policy: PolicyArrays, noise: Float32Array) -> None:
-        self._critic, self._noise, self._num_slots = policy.critic, noise, policy.num_slots
+        self._critic, self._noise = policy.critic, noise
         self._actor = (*policy.actor, *policy.scaling)
         num_steps = len(noise)
         self._actions, self._clipped = np.zeros_like(noise), np.zeros_like(noise)
