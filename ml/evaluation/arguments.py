@@ -117,6 +117,11 @@ def _add_episode_flags(
         metavar="N",
         help=f"Episodes (default: {default_episodes}).",
     )
+    add_workers_flag(parser)
+
+
+def add_workers_flag(parser: argparse.ArgumentParser) -> None:
+    """Add the flag that says how many processes play."""
     parser.add_argument(
         "--workers",
         type=integer_in(1, MAX_ENVIRONMENTS),

@@ -24,7 +24,13 @@ from ml.evaluation.player_files import read_players
 from ml.evaluation.players import PROTOCOL_BASELINES, curve_variants, scripted_player
 from ml.evaluation.protocol import PACKAGED_PROTOCOLS, PROTOCOLS_FOLDER, Protocol, load_protocol
 from ml.evaluation.protocol_report import build_evaluation
-from ml.evaluation.protocol_run import EvaluationPlan, play_missing, say_what_is_kept
+from ml.evaluation.protocol_run import (
+    EvaluationPlan,
+    inputs_of,
+    play_missing,
+    provenance_of,
+    say_what_is_kept,
+)
 from ml.evaluation.protocol_scenarios import write_protocol_scenarios
 from ml.evaluation.protocol_text import failures, format_evaluation
 from ml.evaluation.record_store import RecordStore
@@ -33,16 +39,11 @@ from ml.evaluation.worst_episodes import record_worst
 from ml.provenance import (
     atomic_path,
     code_sha256,
-    container_image,
-    git_state,
     sha256_of_file,
-    software_versions,
     write_json_atomically,
 )
 from ml.records import json_ready, time_stamp
 from ml.reporting.report import write_report
-
-SCENARIOS_MANIFEST = "manifest.json"
 
 
 def evaluate_by_protocol(args: argparse.Namespace) -> None:
@@ -131,7 +132,7 @@ def _judge(plan: EvaluationPlan, store: RecordStore) -> Json:
             "timestamp": time_stamp(),
             **build_evaluation(plan, rows),
             "provenance": {
-                **_provenance(plan),
+                **provenance_of(_inputs_of(plan)),
                 "records_sha256": {name: sha256_of_file(store.path(name)) for name in policy_ids},
             },
         }
@@ -141,26 +142,7 @@ def _judge(plan: EvaluationPlan, store: RecordStore) -> Json:
 
 def _inputs_of(plan: EvaluationPlan) -> EvaluationInputs:
     """Return what every row of an evaluation depends on."""
-    return EvaluationInputs(
-        protocol=plan.protocol.name,
-        protocol_sha256=plan.protocol.sha256,
-        scenarios_sha256=sha256_of_file(plan.scenarios / SCENARIOS_MANIFEST),
-        code_sha256=plan.code_sha256,
-        versions=software_versions(),
-        policies={player.policy_id: player.sha256 for player in plan.players},
-    )
-
-
-def _provenance(plan: EvaluationPlan) -> Json:
-    """Return where an evaluation's rows come from."""
-    inputs = _inputs_of(plan)
-    return {
-        "scenarios_sha256": inputs.scenarios_sha256,
-        "code_sha256": inputs.code_sha256,
-        "versions": dict(inputs.versions),
-        "git": git_state(),
-        "container_image": container_image(),
-    }
+    return inputs_of(plan, plan.protocol.name, plan.protocol.sha256)
 
 
 def _protocol_file(name: str) -> Path:

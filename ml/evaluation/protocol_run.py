@@ -12,13 +12,22 @@ from ml.errors import RecordError
 from ml.evaluation.case_episodes import play_case
 from ml.evaluation.cases import Case
 from ml.evaluation.episodes import EpisodeRecord
+from ml.evaluation.evaluation_folder import EvaluationInputs
 from ml.evaluation.players import Play, Player, plays_by_preset
 from ml.evaluation.protocol import Protocol, radio_preset_path
 from ml.evaluation.record_store import RecordStore
+from ml.evaluation.verdict import Json
 from ml.evaluation.worker_episodes import default_num_workers, open_workers
 from ml.progress import ProgressDisplay
-from ml.provenance import code_sha256
+from ml.provenance import (
+    code_sha256,
+    container_image,
+    git_state,
+    sha256_of_file,
+    software_versions,
+)
 
+_SCENARIOS_MANIFEST = "manifest.json"
 _EPISODES_OF_A_POOL = 20_000
 """libsumo leaks 6 kB an episode, so that the processes are replaced now and then."""
 
@@ -61,6 +70,35 @@ class EvaluationPlan:
             "emulator_params_path": str(radio_preset_path(radio_preset)),
             "max_steps": max(case.max_steps for case in self.cases),
         }
+
+
+def inputs_of(plan: EvaluationPlan, name: str, sha256: str) -> EvaluationInputs:
+    """Return what every row of an evaluation depends on.
+
+    Args:
+        plan: What is played.
+        name: Of the protocol.
+        sha256: The protocol's hash.
+    """
+    return EvaluationInputs(
+        protocol=name,
+        protocol_sha256=sha256,
+        scenarios_sha256=sha256_of_file(plan.scenarios / _SCENARIOS_MANIFEST),
+        code_sha256=plan.code_sha256,
+        versions=software_versions(),
+        policies={player.policy_id: player.sha256 for player in plan.players},
+    )
+
+
+def provenance_of(inputs: EvaluationInputs) -> Json:
+    """Return where an evaluation's rows come from."""
+    return {
+        "scenarios_sha256": inputs.scenarios_sha256,
+        "code_sha256": inputs.code_sha256,
+        "versions": dict(inputs.versions),
+        "git": git_state(),
+        "container_image": container_image(),
+    }
 
 
 def play_missing(

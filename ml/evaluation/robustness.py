@@ -24,7 +24,12 @@ from ml.evaluation.evaluation_folder import (
 )
 from ml.evaluation.player_files import read_players
 from ml.evaluation.players import Player, scripted_player
-from ml.evaluation.protocol_run import play_missing, say_what_is_kept
+from ml.evaluation.protocol_run import (
+    inputs_of,
+    play_missing,
+    provenance_of,
+    say_what_is_kept,
+)
 from ml.evaluation.record_store import RecordStore
 from ml.evaluation.robustness_arguments import parse_robustness_args
 from ml.evaluation.robustness_plan import (
@@ -36,10 +41,7 @@ from ml.evaluation.robustness_plan import (
 from ml.evaluation.robustness_points import axis_points
 from ml.evaluation.verdict import Json
 from ml.provenance import (
-    container_image,
-    git_state,
     sha256_of_file,
-    software_versions,
     write_json_atomically,
     write_text_atomically,
 )
@@ -49,7 +51,6 @@ from ml.reporting.robustness_page import robustness_html, robustness_markdown
 ROBUSTNESS_FILE = "robustness.json"
 PAGE_FILE = "robustness.html"
 TABLE_FILE = "robustness.md"
-_SCENARIOS_MANIFEST = "manifest.json"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -134,27 +135,13 @@ def _play(
 
 def _inputs_of(plan: RobustnessPlan) -> EvaluationInputs:
     """Return what every row depends on."""
-    return EvaluationInputs(
-        protocol="robustness",
-        protocol_sha256=plan.sha256,
-        scenarios_sha256=sha256_of_file(plan.scenarios / _SCENARIOS_MANIFEST),
-        code_sha256=plan.code_sha256,
-        versions=software_versions(),
-        policies={player.policy_id: player.sha256 for player in plan.players},
-    )
+    return inputs_of(plan, "robustness", plan.sha256)
 
 
 def _provenance(plan: RobustnessPlan) -> Json:
     """Return where the rows come from."""
     inputs = _inputs_of(plan)
-    return {
-        "cases_sha256": inputs.protocol_sha256,
-        "scenarios_sha256": inputs.scenarios_sha256,
-        "code_sha256": inputs.code_sha256,
-        "versions": dict(inputs.versions),
-        "git": git_state(),
-        "container_image": container_image(),
-    }
+    return {"cases_sha256": inputs.protocol_sha256, **provenance_of(inputs)}
 
 
 def _clear(folder: Path) -> None:

@@ -6,9 +6,8 @@ import argparse
 from collections.abc import Sequence
 
 from ml.command_line import OneLineArgumentParser, add_debug_flag, integer_in, path_text
-from ml.evaluation.arguments import add_trust_flag
+from ml.evaluation.arguments import add_trust_flag, add_workers_flag
 from ml.seeding import MAX_MASTER_SEED
-from ml.types import MAX_ENVIRONMENTS
 
 AXES = ("loss", "burst", "delay", "peers")
 BASELINES = ("null", "driver", "always", "aeb", "r157", "eebl", "rss", "oracle")
@@ -92,10 +91,4 @@ def _add_size_flags(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"Seed of the episodes (default: {_DEFAULT_SEED}).",
     )
-    parser.add_argument(
-        "--workers",
-        type=integer_in(1, MAX_ENVIRONMENTS),
-        metavar="N",
-        help="Processes, which change no result (default: one for each usable core, if 20 "
-        "episodes are left for it).",
-    )
+    add_workers_flag(parser)
