@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ml.bounded_files import LARGEST_DOCUMENT_BYTES, UnusableFileError
 from ml.errors import ConfigError
+from ml.json_files import read_json
 
 _MANIFEST = "manifest.json"
 _RUNS = Path(__file__).resolve().parent.parent / "models" / "runs"
@@ -41,8 +42,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / _MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        manifest = read_json(path, LARGEST_DOCUMENT_BYTES)
+    except UnusableFileError as error:
         raise ConfigError(f"{path} must be readable JSON. Got: {error}. Restore it.") from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("config"), dict):
         raise ConfigError(f"{path} must be the manifest of a run. Got no config. Restore it.")
@@ -98,11 +99,20 @@ def _given(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> dict[
 
 def _as_flags(parser: argparse.ArgumentParser, config: Mapping[str, Any]) -> list[str]:
     """Return the command line that gives these values; unknown names have no part in it."""
+    names = (action.dest for action in parser._actions if action.dest not in _LEFT_OUT)
+    return flags_of({name: config.get(name) for name in names})
+
+
+def flags_of(config: Mapping[str, Any]) -> list[str]:
+    """Return the flags that a configuration is parsed from.
+
+    >>> flags_of({"seed": 7, "quiet": True, "gui": False, "sumo_cfg": None})
+    ['--seed=7', '--quiet']
+    """
     flags = []
-    for action in parser._actions:
-        value = config.get(action.dest)
-        if action.dest in _LEFT_OUT or value is None or value is False:
-            continue
-        flag = action.option_strings[0]
-        flags.append(flag if action.nargs == 0 else f"{flag}={value}")
+    for name, value in config.items():
+        if value is True:
+            flags.append(f"--{name}")
+        elif value is not None and value is not False:
+            flags.append(f"--{name}={value}")
     return flags

@@ -22,7 +22,9 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from ml.bounded_files import LARGEST_DOCUMENT_BYTES
 from ml.errors import RecordError, one_line
+from ml.json_files import read_json
 from ml.provenance import sha256_of_file, sha256_of_text
 
 STATE_FILE, ARRAYS_FILE = "state.json", "arrays.safetensors"
@@ -172,7 +174,7 @@ def read_state(folder: str | Path, identity: Mapping[str, Any]) -> RunState:
     """
     path = Path(folder)
     try:
-        content = json.loads((path / STATE_FILE).read_text(encoding="utf-8"))
+        content = read_json(path / STATE_FILE, LARGEST_DOCUMENT_BYTES)
         expected = content.pop("sha256")
         if expected != _hash_of(content):
             raise ValueError(f"another content of {STATE_FILE}")

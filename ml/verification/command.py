@@ -5,28 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ml.errors import RecordError, one_line
 from ml.training.arguments import parse_args
+from ml.training.run_arguments import flags_of
 from ml.verification.records import object_in, read_object
-
-
-def flags_of(config: Mapping[str, Any]) -> list[str]:
-    """Return the flags that a configuration is parsed from.
-
-    >>> flags_of({"seed": 7, "quiet": True, "gui": False, "sumo_cfg": None})
-    ['--seed=7', '--quiet']
-    """
-    flags = []
-    for name, value in config.items():
-        if value is True:
-            flags.append(f"--{name}")
-        elif value is not None and value is not False:
-            flags.append(f"--{name}={value}")
-    return flags
 
 
 def settings_of_run(path: Path) -> argparse.Namespace:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ml.bounded_files import LARGEST_DOCUMENT_BYTES, UnusableFileError
 from ml.command_line import path_text
 from ml.envs.scenario_manager import MANIFEST_FILE
 from ml.errors import RecordError
 from ml.evaluation.evaluation_folder import EVALUATION_FILE, RUN_MANIFEST
 from ml.evaluation.record_files import RECORDS_FOLDER
+from ml.json_files import read_json
 from ml.policies.checkpoint import MODEL_FILE, model_files
 from ml.provenance import sha256_of_file
+from ml.training.run_folder import METRICS_FILE
 
-METRICS_FILE = "metrics.json"
 DATASET_MANIFEST = "dataset_manifest"
 _HEX_DIGITS = frozenset("0123456789abcdef")
 _RESTORE = "Restore the record."
@@ -52,14 +53,14 @@ def read_object(path: Path) -> Json:
     Raises:
         RecordError: The file is missing, or holds something else.
     """
+    if not path.is_file():
+        raise RecordError(
+            f"{path} must be a record of a run or of an evaluation. Got no such file. "
+            "Name the folder of a finished one."
+        )
     try:
-        if not path.is_file():
-            raise RecordError(
-                f"{path} must be a record of a run or of an evaluation. Got no such file. "
-                "Name the folder of a finished one."
-            )
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = read_json(path, LARGEST_DOCUMENT_BYTES)
+    except UnusableFileError as error:
         raise RecordError(f"{path} must be readable JSON. Got: {error}. Restore it.") from error
     if not isinstance(content, dict):
         raise RecordError(f"{path} must hold an object. Got {content!r:.60}. Restore it.")

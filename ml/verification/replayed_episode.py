@@ -11,11 +11,13 @@ from typing import Any
 import gymnasium as gym
 import torch
 
+from ml.bounded_files import LARGEST_RECORDS_BYTES, UnusableFileError, read_bounded_text
 from ml.envs import ENVIRONMENT_ID
 from ml.errors import RecordError
 from ml.evaluation.episode_files import EPISODES_FILE
 from ml.evaluation.episodes import EpisodeRecord, run_episode
 from ml.evaluation.model_episodes import lone_policy
+from ml.json_files import parse_json
 from ml.policies.baselines import SCRIPTED_POLICY_NAMES, make_scripted_policy
 from ml.policies.checkpoint import check_fits
 from ml.policies.fast_forward import acting_policy
@@ -31,8 +33,9 @@ def recorded_episode(folder: Path, index: int) -> EpisodeRecord:
     """
     path = folder / EPISODES_FILE
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError, RecursionError) as error:
+        text = read_bounded_text(path, LARGEST_RECORDS_BYTES)
+        rows = [parse_json(line) for line in text.splitlines()]
+    except UnusableFileError as error:
         raise RecordError(f"{path} must be readable records. Got: {error}. Restore it.") from error
     if index >= len(rows):
         raise RecordError(

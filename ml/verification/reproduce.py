@@ -19,8 +19,9 @@ from ml.evaluation.evaluation_folder import RUN_MANIFEST
 from ml.policies.checkpoint import MODEL_FILE, model_files
 from ml.provenance import sha256_of_file
 from ml.training import run_folder
+from ml.training.run_arguments import flags_of
 from ml.verification.arguments import parse_reproduce_args
-from ml.verification.command import flags_of, settings_of_run
+from ml.verification.command import settings_of_run
 from ml.verification.differences import code_and_version_differences, machine_differences
 from ml.verification.records import Json, files_of_run, read_object
 

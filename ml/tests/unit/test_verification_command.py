@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from ml.errors import RecordError
 from ml.training.arguments import parse_args
-from ml.verification.command import flags_of, settings_of_run
+from ml.training.run_arguments import flags_of
+from ml.verification.command import settings_of_run
 
 PLACES = st.text(st.characters(categories=["L", "N", "P", "Zs"]), min_size=1, max_size=20).filter(
     lambda text: text.strip() and text != "--"
