@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -156,7 +157,8 @@ def radio_preset_path(name: str) -> Path:
     if name == NOMINAL:
         return radio_parameters_path(None)
     own = PROTOCOLS_FOLDER / f"{name}.json"
-    return own if own.is_file() else radio_parameters_path(name)
+    is_own = os.path.isfile(own)  # noqa: PTH113 - unlike Path's, false for a name too long
+    return own if is_own else radio_parameters_path(name)
 
 
 def load_protocol(name_or_path: str | Path) -> Protocol:

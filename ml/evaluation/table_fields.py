@@ -47,6 +47,10 @@ def read_table(kind: type[Table], table: object, place: str) -> Table:
     return kind(**values)
 
 
+_MOST_POINTS = 1000
+"""Of a grid; each is an episode or more of a protocol's family."""
+
+
 def _fields_of(kind: type[Any]) -> tuple[dataclasses.Field[Any], ...]:
     """Return a dataclass's fields."""
     return dataclasses.fields(kind)
@@ -119,13 +123,16 @@ def grid(low: float, high: float) -> Reader:
     read_number = number(low, high)
 
     def read(value: object, name: str) -> tuple[float, ...]:
-        rule = f"{name} must be a grid [first, last, step] that ends at last"
+        rule = (
+            f"{name} must be a grid [first, last, step] that ends at last, of at most "
+            f"{_MOST_POINTS} points"
+        )
         if not isinstance(value, list) or len(value) != 3:
             raise ConfigError(f"{rule}. Got {value!r}. Correct it.")
         first, last = (read_number(bound, name) for bound in value[:2])
         step = number(1e-9, math.inf)(value[2], name)
         num_steps = round((last - first) / step)
-        if num_steps < 0 or not math.isclose(first + num_steps * step, last):
+        if not 0 <= num_steps < _MOST_POINTS or not math.isclose(first + num_steps * step, last):
             raise ConfigError(f"{rule}. Got {value!r}. Correct it.")
         return tuple(round(first + index * step, 9) for index in range(num_steps + 1))
 

@@ -113,11 +113,12 @@ def read_evaluation_folder(folder: Path) -> EvaluationFolder:
     found = [row["radio_preset"] for policy in rows.values() for row in policy]
     stated = _texts(evaluation["protocol"].get("radio_presets"))
     presets = [name for name in stated if name in set(found)]
+    kept = set((folder / RECORDINGS_FOLDER).glob("*.json"))
     recordings = {
         file: row
         for name in judged
         for row in rows[name]
-        if (file := folder / RECORDINGS_FOLDER / recording_name(row)).is_file()
+        if (file := folder / RECORDINGS_FOLDER / recording_name(row)) in kept
     }
     return EvaluationFolder(
         folder,
@@ -199,7 +200,7 @@ def _check_statement(entry: Json, name: str) -> None:
     for key in ("name", "text"):
         if not isinstance(entry.get(key), str):
             raise _wrong(key, name, "a text", entry.get(key))
-    if entry.get("status") not in {"pass", "fail", "open"}:
+    if entry.get("status") not in ("pass", "fail", "open"):
         raise _wrong("status", name, "pass, fail or open", entry.get("status"))
     case_ids = entry.get("case_ids", [])
     if not isinstance(case_ids, list) or not all(isinstance(case, str) for case in case_ids):

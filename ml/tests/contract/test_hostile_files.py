@@ -38,6 +38,7 @@ ORDINARY = settings(
     suppress_health_check=list(HealthCheck),
 )
 DEEP = settings(ORDINARY, max_examples=300, derandomize=False, print_blob=True)
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 SLOW = pytest.mark.slow_suite
 PROFILES = [pytest.param(ORDINARY, id="ordinary"), pytest.param(DEEP, id="deep", marks=SLOW)]
 

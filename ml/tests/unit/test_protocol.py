@@ -116,6 +116,7 @@ def test_the_loaded_channel_carries_a_load_of_70_percent():
         ("episodes = 36", "episodes = 0", r"episodes of H of families .* must be a whole number"),
         ("[12, 128, 58]", "[12, 128, 57]", "must be a grid .first, last, step. that ends at last"),
         ("[12, 128, 58]", "[12, 128]", "must be a grid"),
+        ("[12, 128, 58]", "[12, 128, 1e-9]", "must be a grid .* of at most 1000 points"),
         ("[12, 128, 58]", "[12, 128, 0]", "must be a number in"),
         ("gap_m = [12, 40]", "gap_m = [40, 12]", "must be a list of rising numbers"),
         ("gap_m = [12, 40]", "gap_m = []", "must be a list of numbers"),
@@ -127,6 +128,16 @@ def test_the_loaded_channel_carries_a_load_of_70_percent():
 def test_what_is_wrong_with_a_file_is_said_in_a_line(tmp_path, old, new, message):
     with pytest.raises(ConfigError, match=message):
         load_protocol(changed(tmp_path, old, new))
+
+
+def test_a_preset_with_a_name_that_no_file_can_have_is_refused_on_one_line(tmp_path):
+    # Linux allows names of 255 bytes.
+    path = changed(tmp_path, '"roof"', f'"{"x" * 300}"')
+
+    with pytest.raises(RadioParameterError, match="File name too long") as caught:
+        load_protocol(path)
+
+    assert str(caught.value).isprintable()
 
 
 def test_an_unknown_preset_is_refused(tmp_path):

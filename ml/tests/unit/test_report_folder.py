@@ -119,6 +119,7 @@ def test_a_folder_without_records_is_refused(folder):
         ({"gates": []}, "gates in .* must be an object"),
         ({"verdict": None}, "verdict in .* must be an object"),
         ({"gates": {JUDGED: [{"name": "canary", "text": "", "status": "green"}]}}, "status in"),
+        ({"gates": {JUDGED: [{"name": "canary", "text": "", "status": []}]}}, "status in"),
         ({"gates": {JUDGED: [{"name": "canary", "status": "pass"}]}}, "text in gates of"),
         ({"gates": {JUDGED: {}}}, "must be a list"),
         ({"operating_curves": {"eebl": [{"radio_preset": "roof"}]}}, "all of an operating curve"),
@@ -129,3 +130,18 @@ def test_an_evaluation_of_another_form_is_refused(folder, changes, message):
 
     with pytest.raises(RecordError, match=message):
         read_evaluation_folder(folder)
+
+
+@pytest.mark.parametrize("case_id", ["/../../outside", "x" * 200])
+def test_a_case_never_names_a_recording_outside_the_folder(case_id, tmp_path):
+    folder = write_evaluation(tmp_path / "a", episodes=1, recordings=1)
+    path = folder / "records" / f"{JUDGED}.jsonl"
+    first, *others = path.read_text().splitlines(keepends=True)
+    row = {**json.loads(first), "case_id": case_id}
+    path.write_text(json.dumps(row) + "\n" + "".join(others))
+    (folder / "recordings" / f"{JUDGED}--{row['radio_preset']}--").mkdir()
+    (tmp_path / "a" / "outside.json").write_text("{}")
+
+    found = read_evaluation_folder(folder)
+
+    assert case_id not in {recorded["case_id"] for recorded in found.recordings}
