@@ -37,7 +37,7 @@ ORDINARY = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-DEEP = settings(ORDINARY, max_examples=300, derandomize=False, print_blob=True)
+DEEP = settings(ORDINARY, max_examples=1500, derandomize=False, print_blob=True)
 pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 SLOW = pytest.mark.slow_suite
 PROFILES = [pytest.param(ORDINARY, id="ordinary"), pytest.param(DEEP, id="deep", marks=SLOW)]
