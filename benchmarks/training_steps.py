@@ -20,6 +20,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "--n_envs 1": ("--n_envs", "1"),
     "--n_envs 2": ("--n_envs", "2"),
     "--batch_size 1024 --n_epochs 4": ("--batch_size", "1024", "--n_epochs", "4"),
+    "--preset fast": ("--preset", "fast"),
 }
 
 

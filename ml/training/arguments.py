@@ -17,8 +17,10 @@ from ml.errors import ConfigError, RoadSenseError
 from ml.evaluation.arguments import BASELINES
 from ml.policies.hidden_inputs import HIDDEN_INPUTS
 from ml.seeding import MAX_MASTER_SEED
+from ml.training.presets import PRESETS
 from ml.training.rollout import (
     LEARNERS,
+    batch_size_for,
     check_batch_size,
     check_num_envs,
     default_num_envs,
@@ -142,6 +144,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add_debug_flag(parser)
 
     args = parser.parse_args(argv)
+    if args.preset is not None:
+        args = _with_preset(parser, args.preset, argv)
     if args.resume is not None:
         try:
             args = arguments_to_go_on(parser, args.resume, argv)
@@ -158,8 +162,26 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
+def _with_preset(
+    parser: argparse.ArgumentParser, preset: str, argv: Sequence[str] | None
+) -> argparse.Namespace:
+    """Return the arguments with a preset's values in the place of the defaults."""
+    parser.set_defaults(**{**PRESETS[preset], "batch_size": None})
+    args = parser.parse_args(argv)
+    if args.batch_size is None:
+        rollout = rollout_steps(args.n_steps, args.total_timesteps)
+        args.batch_size = batch_size_for(rollout, PRESETS[preset]["batch_size"])
+    return args
+
+
 def _add_learning_flags(parser: argparse.ArgumentParser) -> None:
     """Add what speeds the learning up or shapes its updates."""
+    parser.add_argument(
+        "--preset",
+        choices=tuple(PRESETS),
+        help="Values of flags that belong together; flags that are given go before them "
+        "(default: none).",
+    )
     parser.add_argument(
         "--learner",
         choices=LEARNERS,

@@ -43,10 +43,14 @@ def default_num_imitated(total_timesteps: int) -> int:
     return min(100, total_timesteps // 1000) if total_timesteps >= 20_000 else 0
 
 
-def batch_size_for(rollout: int) -> int:
-    """Return the divisor of the rollout that is nearest to 512 in ratio, at least 2."""
+def batch_size_for(rollout: int, wanted: int = BATCH_SIZE) -> int:
+    """Return the divisor of the rollout, at least 2, that is nearest in ratio to what is wanted.
+
+    >>> batch_size_for(2048), batch_size_for(2000, 1024)
+    (512, 1000)
+    """
     divisors = (size for size in range(2, rollout + 1) if rollout % size == 0)
-    return min(divisors, key=lambda size: max(size / BATCH_SIZE, BATCH_SIZE / size))
+    return min(divisors, key=lambda size: max(size / wanted, wanted / size))
 
 
 def check_num_envs(num_envs: int, rollout: int) -> int:

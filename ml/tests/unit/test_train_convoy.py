@@ -14,7 +14,7 @@ from ml.errors import ConfigError, PolicyError, RadioParameterError, RecordError
 from ml.evaluation.verdict import build_report
 from ml.provenance import REPOSITORY_ROOT
 from ml.training import old_run as old_run_module
-from ml.training import recipe, rollout, run_folder, train_convoy
+from ml.training import presets, recipe, rollout, run_folder, train_convoy
 from ml.training.development import training_report
 from ml.training.train_convoy import (
     EvaluationResult,
@@ -222,6 +222,43 @@ class TestRollout:
     def test_threads_of_the_learner_have_one_name(self, capsys):
         message = self.message_of(["--torch_threads=2"], capsys)
         assert "unknown argument --torch_threads=2" in message
+
+
+class TestPreset:
+    FIELDS = ("n_steps", "batch_size", "n_epochs", "total_timesteps")
+
+    def test_preset_takes_the_place_of_defaults(self):
+        args = parse_args(["--preset=fast"])
+        assert [getattr(args, name) for name in self.FIELDS] == [8192, 1024, 4, 100_000]
+
+    def test_flags_that_are_given_go_before_it(self):
+        args = parse_args(["--n_epochs=10", "--preset=fast", "--batch_size=512"])
+        assert [getattr(args, name) for name in self.FIELDS] == [8192, 512, 10, 100_000]
+
+    def test_batch_divides_a_rollout_that_is_shorter(self):
+        # 3,000 = 2^3 x 3 x 5^3: of its divisors 1,000 is nearest to 1,024 in ratio.
+        args = parse_args(["--preset=fast", "--total_timesteps=3000"])
+        assert recipe.learner_settings(args)["batch_size"] == 1000
+
+    def test_given_batch_that_does_not_divide_is_refused(self, capsys):
+        with pytest.raises(SystemExit):
+            parse_args(["--preset=fast", "--batch_size=1000"])
+        assert "--batch_size must divide the rollout of 8192 steps" in capsys.readouterr().err
+
+    def test_without_it_nothing_changes(self):
+        args = parse_args([])
+        assert [getattr(args, name) for name in self.FIELDS] == [2048, None, 10, 100_000]
+
+    def test_unknown_one_is_answered_with_those_there_are(self, capsys):
+        with pytest.raises(SystemExit):
+            parse_args(["--preset=quick"])
+        assert "fast" in capsys.readouterr().err
+
+    def test_every_preset_names_flags_within_their_rules(self):
+        for name, values in presets.PRESETS.items():
+            typed = [f"--{flag}={value}" for flag, value in values.items()]
+            args = vars(parse_args(typed))
+            assert {**args, "preset": name} == vars(parse_args([f"--preset={name}"]))
 
 
 class TestEvaluate:
