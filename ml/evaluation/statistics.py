@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from scipy.optimize import brentq
 from scipy.special import bdtr, betaincinv, gammaincinv, ndtri
 
 from ml.errors import ConfigError
@@ -149,6 +148,8 @@ def paired_difference_interval(
     Raises:
         ConfigError: A count or the level is out of range.
     """
+    from scipy.optimize import brentq  # noqa: PLC0415 - slow to load, and wanted at the end only
+
     _check_level(confidence)
     if min(first_only, second_only) < 0 or pairs < max(1, first_only + second_only):
         raise ConfigError(

@@ -9,6 +9,7 @@ from typing import Any
 
 from ml.errors import PolicyError
 from ml.policies.deep_set_policy import has_finite_weights
+from ml.policies.optimiser_start import leave_out_compiler
 
 MODEL_FILE = "model_final.zip"
 TENSORS_SUFFIX = ".safetensors"
@@ -56,6 +57,7 @@ def load_policy(path: str | Path, load: Callable[[str], Any]) -> Any:  # noqa: A
     Raises:
         PolicyError: The model cannot be read.
     """
+    leave_out_compiler()
     try:
         return load(str(path))
     except Exception as error:  # a damaged archive can raise anything while it is unpickled

@@ -17,6 +17,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy, MultiInputActor
 from ml.errors import PolicyError
 from ml.policies.deep_set_policy import DeepSetExtractor, create_deep_set_policy_kwargs
 from ml.policies.hidden_inputs import HIDDEN_INPUTS
+from ml.policies.optimiser_start import leave_out_compiler
 
 DEEP_SETS = "deep_sets"
 LARGEST_SPACE = 4096
@@ -72,6 +73,7 @@ def build_policy(description: Mapping[str, Any]) -> ActorCriticPolicy:
     boxes: dict[str, spaces.Space[Any]] = {
         name: _box(description["observation_space"][name]) for name in _OBSERVATION_PARTS
     }
+    leave_out_compiler()  # the policy makes an optimiser, though nobody wants it here
     with torch.random.fork_rng(devices=[]):
         return MultiInputActorCriticPolicy(
             spaces.Dict(boxes),

@@ -23,6 +23,7 @@ from ml.envs.episode_memory import RememberedEpisodes
 from ml.envs.vector_env import ConvoyWorkers
 from ml.policies.checkpoint import MODEL_FILE, model_files
 from ml.policies.deep_set_policy import create_deep_set_policy_kwargs, initialise_no_intervention
+from ml.policies.optimiser_start import leave_out_compiler
 from ml.processors import oversubscription_warning, usable_cores
 from ml.training import recipe, run_folder, run_logs
 from ml.training.callbacks import (
@@ -93,6 +94,7 @@ def make_model(
     Returns:
         The model, and what learns: see ``choose_learner``.
     """
+    leave_out_compiler()
     torch.set_num_threads(getattr(args, "threads", 1))
     set_random_seed(args.seed)
     with warnings.catch_warnings():
