@@ -378,10 +378,13 @@ def test_peers_that_touch_go_on_as_one_and_are_reported(base_cfg, make_env):
 
 
 @pytest.mark.slow
-def test_the_driver_alone_never_crashes_in_calm_and_benign_traffic(large_dataset_dir, make_env):
+@pytest.mark.parametrize("num_episodes", [300, pytest.param(3000, marks=pytest.mark.slow_suite)])
+def test_the_driver_alone_never_crashes_in_calm_and_benign_traffic(
+    large_dataset_dir, make_env, num_episodes
+):
     env = make_env(dataset_dir=large_dataset_dir, scenario_seed=9, max_steps=250)
     num_collisions = 0
-    for episode in range(3000):
+    for episode in range(num_episodes):
         kind = "calm" if episode % 2 else "benign"
         _, info = env.reset()
         if info["num_peers"] and info["convoy_speed_mps"] > 5.0:

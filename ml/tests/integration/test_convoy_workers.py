@@ -90,7 +90,7 @@ def test_trace_is_the_same_when_workers_die_hang_and_are_recycled(dataset_dir):
     actions = np.random.default_rng(2).uniform(-1, 0.3, (90, 2, 1)).astype(np.float32)
     plain, none_lost = play(kwargs, actions)
     disturbed, counts = play(
-        kwargs, actions, {10: kill, 57: kill, 70: freeze}, Supervision(step_limit_s=20.0)
+        kwargs, actions, {10: kill, 57: kill, 70: freeze}, Supervision(step_limit_s=10.0)
     )
     recycled, replaced = play(kwargs, actions, supervision=Supervision(memory_growth_limit_mb=-1.0))
     np.testing.assert_equal(disturbed, plain)

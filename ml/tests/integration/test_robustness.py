@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from ml.errors import RecordError
-from ml.evaluation import robustness_levels, robustness_points
+from ml.evaluation import protocol_scenarios, robustness_levels, robustness_points
 from ml.evaluation.robustness import main
 
 pytestmark = pytest.mark.integration
@@ -33,9 +33,9 @@ def rows_at(folder, level):
 
 
 def two_levels(patch, folder):
-    """Leave one level on each of two axes, and keep scenarios below a folder."""
+    """Leave one level on each of two axes, and keep scenarios, not kernels, below a folder."""
     patch.setattr(robustness_levels, "VALUES", {"loss": (0.5,), "burst": (2.0,)})
-    patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    patch.setattr(protocol_scenarios, "default_scenario_cache", lambda: folder / "cache")
 
 
 @pytest.fixture(scope="module")

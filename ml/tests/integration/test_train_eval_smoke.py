@@ -222,7 +222,17 @@ def test_default_scenario_works_from_another_folder(tmp_path):
 
 def test_interrupt_ends_with_130_and_leaves_no_half_written_file(tmp_path, start_interruptible):
     process = start_interruptible(
-        [sys.executable, "-m", "ml.training.train_convoy", "--output_dir", str(tmp_path / "r")],
+        [
+            sys.executable,
+            "-m",
+            "ml.training.train_convoy",
+            "--output_dir",
+            str(tmp_path / "r"),
+            "--n_envs",
+            "2",
+            "--imitation_episodes",
+            "0",
+        ],
         cwd=REPOSITORY_ROOT,
         env=ENVIRONMENT,
     )
