@@ -21,7 +21,8 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
 from ml.errors import PolicyError
-from ml.policies.hidden_inputs import AGE_COLUMNS, HIDDEN_INPUTS, NUM_FRESH_PEERS
+from ml.policies.hidden_inputs import HIDDEN_COLUMNS, HIDDEN_INPUTS
+from ml.policies.pooling import POOLINGS, pool, pooled_size
 
 HIDDEN_WIDTH = 64
 """Width of the peers' hidden layer and of both layers of each head."""
@@ -48,17 +49,19 @@ class DeepSetExtractor(BaseFeaturesExtractor):
     ``features = [max over peers of embed(peer / peer_scale), ego / ego_scale]``
 
     The embedding ends in a ReLU, so no feature is below 0 and an empty slot that contributes
-    zeros never wins the maximum; without any peer the pooled part is all zeros.
+    zeros never wins the maximum; without any peer the pooled part is all zeros. Other kinds of
+    pooling are in ``ml.policies.pooling``.
 
     Args:
         observation_space: Dict of `ego` Box (E,), `peers` Box (slots, F), `peer_mask` Box
             (slots,) in {0, 1}. All bounds of `ego` and `peers` are finite.
         peer_embed_dim: Size of one peer's embedding.
         hidden_inputs: One of HIDDEN_INPUTS, None to show everything.
+        pooling: One of POOLINGS.
 
     Raises:
         PolicyError: The space has another form, or a bound that is not finite, or what is to be
-            hidden is unknown.
+            hidden or the pooling is unknown.
     """
 
     ego_scale: torch.Tensor
@@ -69,9 +72,17 @@ class DeepSetExtractor(BaseFeaturesExtractor):
         observation_space: spaces.Dict,
         peer_embed_dim: int = 32,
         hidden_inputs: str | None = None,
+        pooling: str = POOLINGS[0],
     ) -> None:
         ego_space, peers_space = _checked_spaces(observation_space)
-        super().__init__(observation_space, features_dim=peer_embed_dim + ego_space.shape[0])
+        if pooling not in POOLINGS:
+            raise PolicyError(
+                f"pooling must be one of {', '.join(POOLINGS)}. Got {pooling!r}. "
+                f"Leave it out for {POOLINGS[0]}."
+            )
+        num_pooled = pooled_size(pooling, peer_embed_dim, peers_space.shape[0])
+        super().__init__(observation_space, features_dim=num_pooled + ego_space.shape[0])
+        self.peer_embed_dim, self.pooling = peer_embed_dim, pooling
         self.register_buffer("ego_scale", _scale_of(ego_space, "ego"))
         self.register_buffer("peer_scale", _scale_of(peers_space, "peers"))
         _hide(hidden_inputs, self.ego_scale, self.peer_scale)
@@ -82,20 +93,22 @@ class DeepSetExtractor(BaseFeaturesExtractor):
             torch.nn.Linear(HIDDEN_WIDTH, peer_embed_dim),
             torch.nn.ReLU(),
         )
+        self.score = torch.nn.Linear(peer_embed_dim, 1) if pooling == "attention" else None
 
     def forward(self, observations: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Return the features, shape (batch, peer_embed_dim + E)."""
+        """Return the features, (batch, ``pooled_size`` + E)."""
         is_present = (observations["peer_mask"] > 0.5).unsqueeze(-1)  # (batch, slots, 1)
         if not self._shows_peers:
             is_present = torch.zeros_like(is_present)
         # Empty slots are blanked before the embedding too: a NaN there must not reach a gradient.
         peers = torch.where(is_present, observations["peers"] / self.peer_scale, 0.0)
-        pooled = torch.where(is_present, self.embed(peers), 0.0).amax(dim=1)
+        embedded = torch.where(is_present, self.embed(peers), 0.0)
+        pooled = pool(self.pooling, embedded, is_present, self.score)
         return torch.cat((pooled, observations["ego"] / self.ego_scale), dim=1)
 
 
 def create_deep_set_policy_kwargs(
-    peer_embed_dim: int = 32, hidden_inputs: str | None = None
+    peer_embed_dim: int = 32, hidden_inputs: str | None = None, pooling: str = POOLINGS[0]
 ) -> dict[str, Any]:
     """Return the ``policy_kwargs`` of PPO's "MultiInputPolicy" for this network.
 
@@ -106,6 +119,7 @@ def create_deep_set_policy_kwargs(
     Args:
         peer_embed_dim: Size of one peer's embedding.
         hidden_inputs: One of HIDDEN_INPUTS, None to show everything.
+        pooling: One of POOLINGS.
 
     Returns:
         A new dict on each call.
@@ -113,6 +127,8 @@ def create_deep_set_policy_kwargs(
     extractor_kwargs: dict[str, Any] = {"peer_embed_dim": peer_embed_dim}
     if hidden_inputs is not None:
         extractor_kwargs["hidden_inputs"] = hidden_inputs
+    if pooling != POOLINGS[0]:
+        extractor_kwargs["pooling"] = pooling
     return {
         "features_extractor_class": DeepSetExtractor,
         "features_extractor_kwargs": extractor_kwargs,
@@ -184,11 +200,15 @@ def _hide(hidden_inputs: str | None, ego_scale: torch.Tensor, peer_scale: torch.
             f"hidden_inputs must be one of {', '.join(HIDDEN_INPUTS)}. Got {hidden_inputs!r}. "
             "Leave it out to show everything."
         )
-    if hidden_inputs == "radio":
-        ego_scale[NUM_FRESH_PEERS] = math.inf
-        peer_scale[:] = math.inf
-    else:
-        peer_scale[list(AGE_COLUMNS)] = math.inf
+    hidden = HIDDEN_COLUMNS[hidden_inputs]
+    try:
+        ego_scale[hidden.ego] = math.inf
+        peer_scale[hidden.peers] = math.inf
+    except IndexError as error:
+        raise PolicyError(
+            f"the observation must have the columns that hidden_inputs={hidden_inputs!r} hides. "
+            f"Got {len(ego_scale)} of `ego` and {len(peer_scale)} of `peers`. Show everything."
+        ) from error
 
 
 def _scale_of(space: spaces.Box, name: str) -> torch.Tensor:

@@ -19,6 +19,7 @@ from ml.errors import PolicyError
 from ml.policies import deep_set_kernels as kernels
 from ml.policies.deep_set_policy import DeepSetExtractor
 from ml.policies.lone_actor import LoneActor
+from ml.policies.pooling import POOLINGS
 from ml.types import Float32Array, IntArray
 
 _ACTIVATIONS: dict[type[torch.nn.Module], int] = {
@@ -72,9 +73,12 @@ def why_unsupported(policy: object) -> str | None:
     activations = {type(layer) for layer in layers if not isinstance(layer, torch.nn.Linear)}
     unknown = sorted(kind.__name__ for kind in activations - set(_ACTIVATIONS))
     odd = [type(one).__name__ for one in extractors if type(one) is not DeepSetExtractor]
+    used = {getattr(one, "pooling", POOLINGS[0]) for one in extractors}
+    poolings = sorted(used - {POOLINGS[0]})
     reasons = {
         f"the device is {policy.device.type}": policy.device.type != "cpu",
         f"the features come from {', '.join(odd)}": bool(odd),
+        f"peers are pooled by {', '.join(poolings)}": bool(poolings),
         "actor and critic share their features": extractors[0] is extractors[1],
         f"an activation is {', '.join(unknown)}": bool(unknown),
         "the activations differ": len(activations) > 1,

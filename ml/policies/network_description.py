@@ -18,6 +18,7 @@ from ml.errors import PolicyError
 from ml.policies.deep_set_policy import DeepSetExtractor, create_deep_set_policy_kwargs
 from ml.policies.hidden_inputs import HIDDEN_INPUTS
 from ml.policies.optimiser_start import leave_out_compiler
+from ml.policies.pooling import POOLINGS
 
 DEEP_SETS = "deep_sets"
 LARGEST_SPACE = 4096
@@ -45,7 +46,8 @@ def describe_network(policy: object) -> dict[str, Any] | None:
     try:
         description = {
             "class": DEEP_SETS,
-            "peer_embed_dim": extractor.features_dim - space["ego"].shape[0],
+            "peer_embed_dim": extractor.peer_embed_dim,
+            "pooling": extractor.pooling,
             "hidden_inputs": _hidden_inputs_of(policy),
             "observation_space": {name: _described_box(space[name]) for name in _OBSERVATION_PARTS},
             "action_space": _described_box(policy.action_space),
@@ -69,7 +71,8 @@ def build_policy(description: Mapping[str, Any]) -> ActorCriticPolicy:
     """
     if description["class"] != DEEP_SETS:
         raise PolicyError(f"class must be {DEEP_SETS!r}. Got {description['class']!r}.")
-    hidden_inputs = description["hidden_inputs"]
+    # Models of before there was a choice have no pooling, and maxima.
+    hidden_inputs, pooling = description["hidden_inputs"], description.get("pooling", POOLINGS[0])
     boxes: dict[str, spaces.Space[Any]] = {
         name: _box(description["observation_space"][name]) for name in _OBSERVATION_PARTS
     }
@@ -79,7 +82,7 @@ def build_policy(description: Mapping[str, Any]) -> ActorCriticPolicy:
             spaces.Dict(boxes),
             _box(description["action_space"]),
             lambda _: 0.0,
-            **create_deep_set_policy_kwargs(description["peer_embed_dim"], hidden_inputs),
+            **create_deep_set_policy_kwargs(description["peer_embed_dim"], hidden_inputs, pooling),
         )
 
 

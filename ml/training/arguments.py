@@ -16,6 +16,7 @@ from ml.command_line import (
 from ml.errors import ConfigError, RoadSenseError
 from ml.evaluation.arguments import BASELINES
 from ml.policies.hidden_inputs import HIDDEN_INPUTS
+from ml.policies.pooling import POOLINGS
 from ml.seeding import MAX_MASTER_SEED
 from ml.training.presets import PRESETS
 from ml.training.rollout import (
@@ -199,8 +200,15 @@ def _add_learning_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hide_inputs",
         choices=HIDDEN_INPUTS,
-        help="Train a network that never sees the radio, or never sees how old what it hears is, "
-        "for comparison (default: it sees everything).",
+        help="Train a network that never sees the radio, or how old what it hears is, or what was "
+        "before, for comparison (default: it sees everything).",
+    )
+    parser.add_argument(
+        "--pooling",
+        choices=POOLINGS,
+        default=POOLINGS[0],
+        help="How the network makes features of one size of any number of peers; all but max are "
+        "for comparison, and learned by plain PPO (default: max).",
     )
     parser.add_argument(
         "--n_envs",

@@ -24,6 +24,7 @@ from ml.envs.vector_env import ConvoyWorkers
 from ml.policies.checkpoint import MODEL_FILE, model_files
 from ml.policies.deep_set_policy import create_deep_set_policy_kwargs, initialise_no_intervention
 from ml.policies.optimiser_start import leave_out_compiler
+from ml.policies.pooling import POOLINGS
 from ml.processors import oversubscription_warning, usable_cores
 from ml.training import recipe, run_folder, run_logs
 from ml.training.callbacks import (
@@ -104,7 +105,9 @@ def make_model(
             "MultiInputPolicy",
             scale_rewards(vector, recipe.learner(args), recipe.GAMMA),
             policy_kwargs=create_deep_set_policy_kwargs(
-                recipe.PEER_EMBED_DIM, getattr(args, "hide_inputs", None)
+                recipe.PEER_EMBED_DIM,
+                getattr(args, "hide_inputs", None),
+                getattr(args, "pooling", POOLINGS[0]),
             ),
             verbose=0,
             tensorboard_log=str(Path(args.output_dir) / run_folder.TENSORBOARD_FOLDER),

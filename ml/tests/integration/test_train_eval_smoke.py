@@ -271,7 +271,7 @@ def test_a_scenario_without_the_ego_is_refused_before_anything_is_created(tmp_pa
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("hidden_inputs", ["radio", "age"])
+@pytest.mark.parametrize("hidden_inputs", ["radio", "history"])
 def test_a_network_that_never_sees_an_input_is_trained_saved_and_evaluated(tmp_path, hidden_inputs):
     train(
         *("--total_timesteps", "100", "--eval_episodes", "1", "--skip_baselines"),
@@ -284,6 +284,18 @@ def test_a_network_that_never_sees_an_input_is_trained_saved_and_evaluated(tmp_p
     weights = weights_of(tmp_path)
     hidden = ~np.isfinite(weights["pi_features_extractor.peer_scale"])
     assert (
-        np.flatnonzero(hidden).tolist()
-        == {"radio": list(range(10)), "age": [6, 7, 8]}[hidden_inputs]
+        np.flatnonzero(hidden).tolist() == {"radio": list(range(10)), "history": [5]}[hidden_inputs]
     )
+
+
+def test_a_network_that_pools_in_another_way_is_trained_saved_and_evaluated(tmp_path):
+    result = train(
+        *("--total_timesteps", "20", "--eval_episodes", "1", "--skip_baselines", "--n_envs", "1"),
+        *("--dev_episodes", "0", "--output_dir", str(tmp_path), "--pooling", "attention"),
+    )
+
+    reason = "peers are pooled by attention"
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["learner"] == {"asked": "fast", "used": "sb3", "reason": reason}
+    assert f"--learner fast is not used: {reason}" in result.stderr
+    assert load_model(tmp_path).is_safe

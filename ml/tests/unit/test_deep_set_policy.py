@@ -1,5 +1,6 @@
 """Tests of ml.policies.deep_set_policy: a function of a set, in physical units, small enough."""
 
+import math
 import subprocess
 import sys
 
@@ -19,7 +20,8 @@ from ml.policies.deep_set_policy import (
     create_deep_set_policy_kwargs,
     initialise_no_intervention,
 )
-from ml.policies.hidden_inputs import AGE_COLUMNS, NUM_FRESH_PEERS
+from ml.policies.hidden_inputs import HIDDEN_COLUMNS
+from ml.policies.pooling import pool
 
 NUM_EGO, NUM_SLOTS, NUM_FEATURES = 5, 8, 10
 
@@ -174,11 +176,23 @@ def features_of(hidden_inputs, observation):
     return DeepSetExtractor(observation_space(), hidden_inputs=hidden_inputs)(observation)
 
 
-def test_the_hidden_columns_are_those_that_the_table_names():
-    names = [PEER_FEATURES[column].name for column in AGE_COLUMNS]
+def names_of(features, columns):
+    return [features[column].name for column in columns]
 
-    assert names == ["time_since_reception", "state_age", "sequence_gap"]
-    assert EGO_FEATURES[NUM_FRESH_PEERS].name == "num_fresh_peers"
+
+def test_the_hidden_columns_are_those_that_the_table_names():
+    age, radio, history = (HIDDEN_COLUMNS[name] for name in ("age", "radio", "history"))
+
+    assert names_of(PEER_FEATURES, age.peers) == [
+        "time_since_reception", "state_age", "sequence_gap",
+    ]  # fmt: skip
+    assert names_of(EGO_FEATURES, radio.ego) == ["num_fresh_peers"]
+    assert names_of(PEER_FEATURES, history.peers) == ["lowest_acceleration"]
+    assert names_of(EGO_FEATURES, history.ego) == [
+        f"{quantity}_{ago}s"
+        for quantity in ("speed", "acceleration")
+        for ago in ("0.2", "0.4", "0.6", "0.8", "1.0")
+    ]
 
 
 @pytest.mark.parametrize("column", range(NUM_FEATURES))
@@ -189,7 +203,7 @@ def test_without_age_the_three_columns_of_it_have_no_effect_and_all_others_do(pe
 
     before, after = (features_of("age", batch_of(values, mask)) for values in (peers, other))
 
-    assert torch.equal(before, after) == (column in AGE_COLUMNS)
+    assert torch.equal(before, after) == (column in HIDDEN_COLUMNS["age"].peers)
 
 
 def test_without_radio_neither_peers_nor_their_number_have_an_effect(peers):
@@ -212,13 +226,13 @@ def test_weights_of_what_is_hidden_get_no_gradient(peers, hidden_inputs):
     extractor(batch_of(peers, np.ones(NUM_SLOTS))).sum().backward()
 
     gradient = extractor.embed[0].weight.grad
-    hidden = slice(None) if hidden_inputs == "radio" else list(AGE_COLUMNS)
+    hidden = slice(None) if hidden_inputs == "radio" else HIDDEN_COLUMNS["age"].peers
     assert torch.count_nonzero(gradient[:, hidden]) == 0
     assert torch.isfinite(gradient).all()
 
 
 def test_hidden_inputs_that_are_unknown_are_refused():
-    with pytest.raises(PolicyError, match="hidden_inputs must be one of radio, age"):
+    with pytest.raises(PolicyError, match="hidden_inputs must be one of radio, age, history"):
         DeepSetExtractor(observation_space(), hidden_inputs="speed")
 
 
@@ -228,7 +242,7 @@ def test_a_saved_model_goes_on_hiding_its_inputs(tmp_path, hidden_inputs):
     seen = model.observation_space.sample()
     seen["peer_mask"][:] = 1.0
     older = {**seen, "peers": seen["peers"].copy()}
-    older["peers"][:, list(AGE_COLUMNS)] += 30.0
+    older["peers"][:, HIDDEN_COLUMNS["age"].peers] += 30.0
     model.save(tmp_path / "model.zip")
 
     loaded = PPO.load(tmp_path / "model.zip", device="cpu")
@@ -284,3 +298,64 @@ def test_space_of_another_form_is_refused(change):
     space = spaces.Dict({**observation_space().spaces, **change})
     with pytest.raises(PolicyError):
         DeepSetExtractor(space)
+
+
+def test_inputs_that_the_observation_lacks_cannot_be_hidden():
+    # The ego of these tests has 5 features; its history would be in the columns up to 11.
+    with pytest.raises(PolicyError, match=r"must have the columns .* Got 5 of `ego`"):
+        DeepSetExtractor(observation_space(), hidden_inputs="history")
+
+
+EMBEDDED = torch.tensor([[[3.0, 0.0], [1.0, 4.0], [0.0, 0.0]]])
+IS_PRESENT = torch.tensor([[[True], [True], [False]]])
+
+
+@pytest.mark.parametrize(
+    ("pooling", "expected"),
+    [
+        ("max", [3.0, 4.0]),
+        ("mean", [2.0, 2.0]),  # of the two that are there
+        ("slots", [3.0, 0.0, 1.0, 4.0, 0.0, 0.0]),
+    ],
+)
+def test_peers_are_pooled(pooling, expected):
+    assert pool(pooling, EMBEDDED, IS_PRESENT)[0].tolist() == expected
+
+
+def test_attention_weighs_the_peers_present_by_the_softmax_of_their_scores():
+    score = torch.nn.Linear(2, 1)
+    with torch.no_grad():
+        score.weight[:] = torch.tensor([[math.log(3.0) / 2.0, 0.0]])
+        score.bias[:] = 7.0
+    # Scores log(3) / 2 * (3, 1) + 7: the first weighs 3 times as much as the second.
+    pooled = pool("attention", EMBEDDED, IS_PRESENT, score)
+    torch.testing.assert_close(pooled[0], torch.tensor([0.75 * 3.0 + 0.25, 0.25 * 4.0]))
+
+
+@pytest.mark.parametrize("pooling", ["max", "mean", "attention", "slots"])
+def test_without_peers_the_pooled_part_is_zero(peers, pooling):
+    extractor = DeepSetExtractor(observation_space(), pooling=pooling)
+
+    features = extractor(batch_of(peers, np.zeros(NUM_SLOTS)))[0]
+
+    assert len(features) == {"slots": 32 * NUM_SLOTS}.get(pooling, 32) + 5
+    assert torch.count_nonzero(features[:-5]) == 0
+
+
+@pytest.mark.parametrize(
+    ("pooling", "is_same"), [("max", True), ("mean", True), ("attention", True), ("slots", False)]
+)
+def test_only_slots_tell_the_order_of_peers(peers, pooling, is_same):
+    extractor = DeepSetExtractor(observation_space(), pooling=pooling)
+    order = np.roll(np.arange(NUM_SLOTS), 3)
+    mask = np.array([1, 1, 0, 1, 0, 1, 1, 0])
+
+    features = extractor(batch_of(peers, mask))
+    reordered = extractor(batch_of(peers[order], mask[order]))
+
+    assert torch.allclose(features, reordered, atol=1e-6) == is_same
+
+
+def test_pooling_that_is_unknown_is_refused():
+    with pytest.raises(PolicyError, match="pooling must be one of max, mean, attention, slots"):
+        DeepSetExtractor(observation_space(), pooling="sum")

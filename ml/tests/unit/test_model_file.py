@@ -95,10 +95,21 @@ def test_each_name_of_a_model_gives_the_same_safe_model(made, suffix):
     assert loaded.sha256 == sha256_of_file(path.with_suffix(".safetensors"))
 
 
-@pytest.mark.parametrize("hidden_inputs", [None, "radio", "age"])
-def test_it_acts_bit_for_bit_as_what_ppo_loads(tmp_path, hidden_inputs):
+@pytest.mark.parametrize(
+    "network",
+    [
+        {},
+        {"hidden_inputs": "radio"},
+        {"hidden_inputs": "age"},
+        {"hidden_inputs": "history"},
+        {"pooling": "mean"},
+        {"pooling": "attention"},
+        {"pooling": "slots", "hidden_inputs": "age"},
+    ],
+)
+def test_it_acts_bit_for_bit_as_what_ppo_loads(tmp_path, network):
     path = tmp_path / "model.zip"
-    save_model_atomically(trained_like(hidden_inputs=hidden_inputs), path)
+    save_model_atomically(trained_like(**network), path)
     observation = random_observations(SPACE, 50, np.random.default_rng(1))
     theirs, ours = PPO.load(path, device="cpu"), load_model(path)
 
@@ -384,6 +395,13 @@ def test_a_description_that_is_no_text_is_one_line(saved):
     assert "utf-8" in refusal(saved)
 
 
+def test_a_model_of_before_there_was_a_choice_of_pooling_is_read(saved):
+    network = description_of(saved)["network"]
+    assert network.pop("pooling") == "max"
+    change_description(saved, network=network)
+    assert load_model(saved).policy.pi_features_extractor.pooling == "max"
+
+
 def network_with(path, **changes):
     return {**description_of(path)["network"], **changes}
 
@@ -396,6 +414,9 @@ def network_with(path, **changes):
         ({"peer_embed_dim": 1.5}, "network.peer_embed_dim"),
         ({"peer_embed_dim": 16}, "instead of F32"),
         ({"hidden_inputs": "speed"}, "network.hidden_inputs"),
+        ({"pooling": "sum"}, "network.pooling: 'sum' is not one of"),
+        ({"pooling": "attention"}, "no tensor"),
+        ({"pooling": "slots"}, "instead of F32"),
         ({"hidden_inputs": "radio"}, "hides other inputs than hidden_inputs says"),
         ({"module": "os"}, "'module' was unexpected"),
     ],
