@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ml.command_line import OneLineArgumentParser, add_debug_flag, integer_in, path_text
 from ml.seeding import MAX_MASTER_SEED
+from ml.types import MAX_PEERS
 
 DEFAULT_BASE_DIR = "ml/scenarios/base"
 DEFAULT_EMULATOR_PARAMS = "ml/espnow_emulator/emulator_params_5m.json"
@@ -57,6 +58,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--eval_count", type=count, default=20, help="Evaluation scenarios (default: 20)."
+    )
+    parser.add_argument(
+        "--train_max_peers",
+        type=integer_in(0, MAX_PEERS),
+        default=MAX_PEERS,
+        metavar="N",
+        help="Most peers of a training scenario, to see whether a policy copes with more "
+        f"(default: {MAX_PEERS}).",
     )
     parser.add_argument(
         "--emulator_params",

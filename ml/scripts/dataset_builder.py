@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ from ml.scripts.scenario_check import (
     find_fault,
 )
 from ml.seeding import indexed_generator
+from ml.types import MAX_PEERS
 
 GENERATOR_VERSION = "2"
 SPLITS = (TRAIN, EVAL)
@@ -70,6 +71,7 @@ class DatasetRequest:
         emulator_params: The radio parameter file that the dataset refers to.
         ranges: The range of every drawn value.
         is_replacing: Whether a dataset in ``output_dir`` gives way to the new one.
+        train_max_peers: Most peers of a training scenario.
     """
 
     bases: tuple[BaseScenario, ...]
@@ -79,6 +81,7 @@ class DatasetRequest:
     emulator_params: Path
     ranges: AugmentationRanges = field(default_factory=AugmentationRanges)
     is_replacing: bool = False
+    train_max_peers: int = MAX_PEERS
 
 
 def build_dataset(request: DatasetRequest, on_scenario: Callable[[str], None]) -> dict[str, Any]:
@@ -162,7 +165,11 @@ class _DatasetBuilder:
         """Make the scenarios of one split."""
         request = self._request
         count = request.counts[split]
-        num_peers = peer_counts(request.seed, SPLITS.index(split), count, request.ranges)
+        ranges = request.ranges
+        if split == TRAIN:
+            fewest, most = ranges.num_peers
+            ranges = replace(ranges, num_peers=(fewest, min(most, request.train_max_peers)))
+        num_peers = peer_counts(request.seed, SPLITS.index(split), count, ranges)
         num_digits = max(MIN_ID_DIGITS, len(str(count - 1)))
         for index in range(count):
             scenario_id = f"{split}_{index:0{num_digits}d}"

@@ -53,6 +53,7 @@ def request_from(arguments: argparse.Namespace) -> DatasetRequest:
         emulator_params=emulator_params,
         ranges=ranges,
         is_replacing=is_replacing,
+        train_max_peers=arguments.train_max_peers,
     )
 
 

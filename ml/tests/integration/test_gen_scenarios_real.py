@@ -322,6 +322,17 @@ def test_manifest_records_the_base_and_the_radio_parameters(manifest):
     }
 
 
+def test_training_alone_can_be_kept_to_few_peers(tmp_path):
+    flags = ("--train_count", "6", "--eval_count", "9", "--train_max_peers", "2")
+
+    manifest = generate(tmp_path / "few", *flags)
+
+    assert manifest["num_peers_distribution"] == {
+        "train": {str(number): 2 if number <= 2 else 0 for number in range(9)},
+        "eval": {str(number): 1 for number in range(9)},
+    }
+
+
 def test_every_number_of_peers_is_covered_evenly(manifest):
     twice = {str(number): 2 for number in range(9)}
     once = {str(number): 1 for number in range(9)}
