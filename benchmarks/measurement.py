@@ -8,7 +8,7 @@ import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from ml.scripts.gen_scenarios import main as generate
 
 NO_DEMAND = np.array([-1.0], dtype=np.float32)
 TRAINING_BASES = ("base", "base_curve", "base_hills", "base_urban")
+
+_Result = TypeVar("_Result")
 
 
 def make_dataset(folder: Path, *, num_scenarios: int, bases: Sequence[str] = ("base",)) -> Path:
@@ -66,12 +68,12 @@ def open_env(dataset: Path) -> ConvoyEnv:
 
 
 def interleaved(
-    measures: Mapping[str, Callable[[], float]], num_rounds: int
-) -> dict[str, list[float]]:
+    measures: Mapping[str, Callable[[], _Result]], num_rounds: int
+) -> dict[str, list[_Result]]:
     """Run every measure once a round, after one run that is not counted: it compiles kernels."""
     for measure in measures.values():
         measure()
-    rows: dict[str, list[float]] = {name: [] for name in measures}
+    rows: dict[str, list[_Result]] = {name: [] for name in measures}
     for _ in range(num_rounds):
         for name, measure in measures.items():
             rows[name].append(measure())

@@ -6,13 +6,10 @@ updates from the second one on, on the base scenario, without development episod
 
 from __future__ import annotations
 
-import argparse
-from functools import partial
+from measurement import print_record, print_table
+from training_trials import parse_args, rates, run_trials
 
-from measurement import interleaved, print_record, print_table
-
-from ml.command_line import OneLineArgumentParser, integer_in, number_in, run_command
-from ml.training.trial import run_trial
+from ml.command_line import run_command
 
 SETTINGS: dict[str, tuple[str, ...]] = {
     "the defaults": (),
@@ -24,28 +21,9 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 }
 
 
-def parse_args() -> argparse.Namespace:
-    """Parse the command line."""
-    parser = OneLineArgumentParser(description="Time training.")
-    parser.add_argument("--rounds", type=integer_in(3, 100), default=3, help="Rounds (default: 3).")
-    parser.add_argument(
-        "--seconds", type=number_in(0.5, 600.0), default=5.0, help="Of each trial (default: 5)."
-    )
-    return parser.parse_args()
-
-
-def steps_per_second(flags: tuple[str, ...], seconds: float) -> float:
-    """Return the rate of a trial."""
-    return run_trial(seconds, flags).steps_per_s
-
-
 def main() -> None:
     """Measure, print the table and the JSON line."""
-    args = parse_args()
-    measures = {
-        name: partial(steps_per_second, flags, args.seconds) for name, flags in SETTINGS.items()
-    }
-    rows = interleaved(measures, args.rounds)
+    rows = rates(run_trials(SETTINGS, parse_args("Time training.")))
     print_table("training [steps/s]", rows)
     print_record(
         "training_steps",

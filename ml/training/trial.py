@@ -50,7 +50,7 @@ class TrialResult:
 
 
 def run_trial(seconds: float, flags: Sequence[str] = ()) -> TrialResult:
-    """Train on the base scenario for some seconds and throw the policy away.
+    """Train for some seconds, on the base scenario if no other is named, and discard the policy.
 
     The first rollout and update, which load kernels and warm up, do not count.
 
@@ -63,8 +63,8 @@ def run_trial(seconds: float, flags: Sequence[str] = ()) -> TrialResult:
     """
     with tempfile.TemporaryDirectory(prefix="roadsense-trial-") as folder:
         args = parse_args(
-            ["--sumo_cfg", str(REPOSITORY_ROOT / DEFAULT_SUMO_CFG), "--dev_episodes", "0",
-             "--output_dir", str(Path(folder) / "run"), "--quiet", *flags]
+            [*_scenario_flags(flags), "--dev_episodes", "0", "--output_dir",
+             str(Path(folder) / "run"), "--quiet", *flags]
         )  # fmt: skip
         with closing(open_environments(args)) as vector:
             timed = TimedVecEnv(vector)
@@ -76,6 +76,13 @@ def run_trial(seconds: float, flags: Sequence[str] = ()) -> TrialResult:
     if shares is None:
         raise SimulatorError("the trial must take a step. Got none. Use --debug to see where.")
     return TrialResult(timed.num_envs, watch.num_steps, watch.duration_s, shares)
+
+
+def _scenario_flags(flags: Sequence[str]) -> tuple[str, ...]:
+    """Return the flags that name the base scenario, none where some name another."""
+    if {"--sumo_cfg", "--dataset_dir"}.intersection(flags):
+        return ()
+    return "--sumo_cfg", str(REPOSITORY_ROOT / DEFAULT_SUMO_CFG)
 
 
 class _Watch(BaseCallback):
