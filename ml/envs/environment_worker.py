@@ -133,30 +133,35 @@ class _Worker:
 
     def _play(self, env: gym.Env[Any, Any], command: Play) -> Played:
         """Take steps with an actor, and count the episodes on."""
-        actor, arrays, row = command.make_actor(*command.arguments), self._arrays, self._row
+        actor, row = command.make_actor(*command.arguments), self._row
         first, size = command.begin, command.end - command.begin
         observations = {key: np.empty((size, *now.shape), now.dtype) for key, now in self._now}
         actions = np.empty((size, *self._action.shape), self._action.dtype)
         rewards = np.empty(size)
         is_end = np.zeros((2, size), np.bool_)
         now, ends = dict(self._now), []
-        num_taken = 0
+        observation: Mapping[str, npt.NDArray[Any]] = now
+        num_taken, inference_s = 0, 0.0
         for step in range(first, command.end):
             begun_s = time.perf_counter()
-            self._action[...] = actor.act(now, step)
-            self._stage_seconds[STAGE_INFERENCE] += time.perf_counter() - begun_s
+            action = actions[num_taken]
+            action[...] = actor.act(observation, step)
+            inference_s += time.perf_counter() - begun_s
             for key, rows in observations.items():
-                rows[num_taken] = now[key]
-            actions[num_taken] = self._action
-            end = self._step(env)
-            rewards[num_taken] = arrays.rewards[row]
-            is_end[:, num_taken] = arrays.terminated[row], arrays.truncated[row]
+                rows[num_taken] = observation[key]
+            self._num_steps += 1
+            observation, rewards[num_taken], terminated, truncated, info = env.step(action)
             num_taken += 1
-            if end is not None:
+            if terminated or truncated:
+                is_end[:, num_taken - 1] = terminated, truncated
+                end = self._end_episode(env, observation, info)
                 ends.append((step, end, {key: last.copy() for key, last in self._at_end}))
+                observation = now
                 if end.next_info is None:
                     break
-                arrays.next_episodes[row] += 1
+                self._arrays.next_episodes[row] += 1
+        _write(self._now, observation)
+        self._stage_seconds[STAGE_INFERENCE] += inference_s
         return Played(
             {key: rows[:num_taken] for key, rows in observations.items()},
             actions[:num_taken], rewards[:num_taken], is_end[0, :num_taken], is_end[1, :num_taken],
@@ -176,9 +181,18 @@ class _Worker:
         observation, reward, terminated, truncated, info = env.step(self._action)
         arrays.rewards[row] = reward
         arrays.terminated[row], arrays.truncated[row] = terminated, truncated
-        if not (terminated or truncated):
-            _write(self._now, observation)
-            return None
+        if terminated or truncated:
+            return self._end_episode(env, observation, info)
+        _write(self._now, observation)
+        return None
+
+    def _end_episode(
+        self,
+        env: gym.Env[Any, Any],
+        observation: Mapping[str, npt.NDArray[Any]],
+        info: Mapping[str, Any],
+    ) -> EpisodeEnd:
+        """Keep the end of an episode and begin the next one."""
         _write(self._at_end, observation)
         if self._timer is not None:
             self._stage_seconds += self._timer.take()
