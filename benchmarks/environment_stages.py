@@ -1,7 +1,9 @@
 """Where a step of the environment spends its time: one timer around each stage.
 
 A stage's time is the median of its calls, on the wall clock: a step that other work on the machine
-interrupts does not move it. Each timer adds about 0.2 us to the stages around it.
+interrupts does not move it. Each timer adds about 0.2 us to the stages around it. With
+``--training``, episodes as training plays them: shorter, with peers that react late, and with 0 to
+8 peers equally often.
 """
 
 from __future__ import annotations
@@ -26,7 +28,12 @@ from ml.envs.observation import Observer
 from ml.envs.reward import RewardFunction
 from ml.envs.sumo_connection import SumoConnection
 from ml.espnow_emulator import emulator
+from ml.training import recipe
 
+TRAINING = {
+    "max_steps": recipe.TRAINING_EPISODE_STEPS,
+    "peer_driver": recipe.TRAINING_PEER_DRIVER,
+}
 STAGES: tuple[tuple[str, Any, str], ...] = (
     ("the whole step", ConvoyEnv, "step"),
     ("  action to demand", convoy_env, "demand_from_action"),
@@ -52,7 +59,10 @@ def parse_args() -> argparse.Namespace:
     parser = OneLineArgumentParser(description="Time the stages of a step.")
     parser.add_argument("--peers", type=integer_in(0, 8), default=5, help="Peers (default: 5).")
     parser.add_argument(
-        "--episodes", type=integer_in(1, 1000), default=8, help="Episodes (default: 8)."
+        "--episodes", type=integer_in(1, 1000), default=8, help="Of each size (default: 8)."
+    )
+    parser.add_argument(
+        "--training", action="store_true", help="As in training, in the place of --peers."
     )
     return parser.parse_args()
 
@@ -77,19 +87,23 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         dataset = make_dataset(Path(folder) / "dataset", num_scenarios=9)
         by_size = {num_peers: name for name, num_peers in training_scenarios(dataset).items()}
-        env = open_env(dataset)
-        run_episode(env, by_size[args.peers])  # compiles kernels, starts SUMO
+        names = list(by_size.values()) if args.training else [by_size[args.peers]]
+        env = open_env(dataset, **(TRAINING if args.training else {}))
+        run_episode(env, names[0])  # compiles kernels, starts SUMO
         for stage, owner, attribute in STAGES:
             put_timer(owner, attribute, times_s[stage])
         for _ in range(args.episodes):
-            run_episode(env, by_size[args.peers])
+            for name in names:
+                run_episode(env, name)
         env.close()
     medians_us = {stage: 1e6 * statistics.median(times) for stage, times in times_s.items()}
-    sys.stdout.write(f"{args.peers} peers, median of each call{'us':>12}\n")
+    what = "training" if args.training else f"{args.peers} peers"
+    sys.stdout.write(f"{f'{what}, median of each call':34} {'us':>8}\n")
     for stage, microseconds in medians_us.items():
         sys.stdout.write(f"{stage:34} {microseconds:8.2f}\n")
     rounded = {stage.strip(): round(us, 3) for stage, us in medians_us.items()}
-    print_record("environment_stages", {"num_peers": args.peers, "median_us": rounded})
+    num_peers = sorted(by_size) if args.training else [args.peers]
+    print_record("environment_stages", {"num_peers": num_peers, "median_us": rounded})
 
 
 if __name__ == "__main__":

@@ -62,9 +62,9 @@ def run_episode(env: Any, scenario_id: str) -> int:  # noqa: ANN401 - wrapped or
     return num_steps
 
 
-def open_env(dataset: Path) -> ConvoyEnv:
+def open_env(dataset: Path, **settings: Any) -> ConvoyEnv:  # noqa: ANN401 - the environment's
     """Return an environment in training mode, radio and hazards included."""
-    return ConvoyEnv(dataset_dir=dataset, scenario_seed=1)
+    return ConvoyEnv(dataset_dir=dataset, scenario_seed=1, **settings)
 
 
 def interleaved(
