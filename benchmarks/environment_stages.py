@@ -40,7 +40,7 @@ STAGES: tuple[tuple[str, Any, str], ...] = (
     ("  oracle's demand", convoy_env, "oracle_demand_mps2"),
     ("  traffic", traffic.Traffic, "advance"),
     ("    drivers and actuators (kernel)", traffic, "plan_speeds"),
-    ("    speed command", Convoy, "command_speed"),
+    ("    speed commands", Convoy, "command_speeds"),
     ("    SUMO's step", SumoConnection, "step"),
     ("    reads, state and gaps", Convoy, "read"),
     ("    contacts", traffic.Traffic, "_settle"),

@@ -259,9 +259,12 @@ class Convoy:
                     return True
         return False
 
-    def command_speed(self, rank: int, speed_mps: float) -> None:
-        """Let a car drive at exactly ``speed_mps`` [m/s] over the next step."""
-        self._vehicle.setSpeed(self.ids[rank], max(0.0, speed_mps))
+    def command_speeds(self, speeds_mps: Sequence[float]) -> None:
+        """Let cars drive at exactly these speeds [m/s] over the next step; NaN leaves one alone."""
+        set_speed = self._vehicle.setSpeed
+        for car_id, speed_mps in zip(self.ids, speeds_mps, strict=True):
+            if speed_mps == speed_mps:  # not NaN  # noqa: PLR0124
+                set_speed(car_id, speed_mps if speed_mps > 0.0 else 0.0)
 
     def set_speed_at_once(self, rank: int, speed_mps: float) -> None:
         """Change a car's present speed [m/s], as an impact does."""

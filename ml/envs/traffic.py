@@ -186,9 +186,7 @@ class Traffic:
             convoy.cars, control, self._parameters, self._states, time_s, demand_mps2,
             self._conditions.friction_mps2, CONTROL_PERIOD_S,
         )  # fmt: skip
-        for rank, speed_mps in enumerate(control[:, CONTROL_NEXT_SPEED].tolist()):
-            if speed_mps == speed_mps:  # not NaN  # noqa: PLR0124
-                convoy.command_speed(rank, speed_mps)
+        convoy.command_speeds(control[:, CONTROL_NEXT_SPEED].tolist())
         convoy.step()
         return self._settle()
 
