@@ -61,6 +61,10 @@ class Convoy:
         """Use ``connection`` for every scenario that is loaded."""
         self._connection = connection
         self._vehicle = connection.vehicle
+        self._position_of, self._speed_of, self._angle_of, self._odometer_of, self._set_speed = map(
+            connection.vehicle_function,
+            ("getPosition", "getSpeed", "getAngle", "getDistance", "setSpeed"),
+        )
         self.ids: tuple[str, ...] = ()
         self._allocate(0)
         self.leader_profile: SpeedProfile | None = None
@@ -211,9 +215,9 @@ class Convoy:
 
     def read(self) -> None:
         """Read the state of every car into ``cars``."""
-        readings, vehicle = self._readings_view, self._vehicle
-        position_of, speed_of = vehicle.getPosition, vehicle.getSpeed
-        angle_of, odometer_of = vehicle.getAngle, vehicle.getDistance
+        readings = self._readings_view
+        position_of, speed_of = self._position_of, self._speed_of
+        angle_of, odometer_of = self._angle_of, self._odometer_of
         first = 0
         for car_id in self.ids:
             readings[first + READING_X], readings[first + READING_Y] = position_of(car_id)
@@ -222,7 +226,9 @@ class Convoy:
             readings[first + READING_ODOMETER] = odometer_of(car_id)
             first += NUM_READING_FIELDS
         if self.steepest_grade_rad > 0.0:
-            self._readings[:, READING_SLOPE] = [vehicle.getSlope(car_id) for car_id in self.ids]
+            self._readings[:, READING_SLOPE] = [
+                self._vehicle.getSlope(car_id) for car_id in self.ids
+            ]
         self._findings, self.impact_speed_mps = update_cars(
             self._readings, self._odometer_offsets_m, self._route_ends_m, CONTROL_PERIOD_S,
             self.cars, self.gaps_m,
@@ -261,7 +267,7 @@ class Convoy:
 
     def command_speeds(self, speeds_mps: Sequence[float]) -> None:
         """Let cars drive at exactly these speeds [m/s] over the next step; NaN leaves one alone."""
-        set_speed = self._vehicle.setSpeed
+        set_speed = self._set_speed
         for car_id, speed_mps in zip(self.ids, speeds_mps, strict=True):
             if speed_mps == speed_mps:  # not NaN  # noqa: PLR0124
                 set_speed(car_id, speed_mps if speed_mps > 0.0 else 0.0)

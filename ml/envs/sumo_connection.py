@@ -224,6 +224,14 @@ class SumoConnection:
         self.vehicle: Any = self._sumo.vehicle
         """SUMO's vehicle functions (getters and setters by vehicle id)."""
 
+    def vehicle_function(self, name: str) -> Any:  # noqa: ANN401 - libsumo has no type information
+        """Return one of SUMO's vehicle functions, without libsumo's wrapper in Python if it can.
+
+        The wrapper hands its arguments on as they are and takes as long as the function itself.
+        """
+        compiled = None if self._gui else getattr(self._sumo, "_libsumo", None)
+        return getattr(compiled, f"vehicle_{name}", None) or getattr(self.vehicle, name)
+
     def load(self, files: ScenarioFiles, sumo_seed: int) -> None:
         """Load a scenario, in place of the one before; its cars appear with the next step.
 

@@ -198,3 +198,21 @@ def test_an_episode_is_the_same_whatever_was_played_before(base):
 
     assert traces[0].shape[0] == 110
     assert traces[0].tobytes() == traces[1].tobytes()
+
+
+def test_a_function_without_its_wrapper_reads_the_same(connection, road):
+    connection.load(scenario(road, PLAIN), SUMO_SEED)
+    drive(connection, num_steps=3)
+    names = ("getPosition", "getSpeed", "getAngle", "getDistance")
+
+    direct = [connection.vehicle_function(name) for name in names]
+
+    wrapped = [getattr(connection.vehicle, name) for name in names]
+    assert [read("V002") for read in direct] == [read("V002") for read in wrapped]
+    assert not set(direct) & set(wrapped)
+
+
+def test_a_simulator_without_such_functions_is_read_through_its_wrappers(connection, monkeypatch):
+    monkeypatch.delattr(connection._sumo, "_libsumo")
+
+    assert connection.vehicle_function("getSpeed") == connection.vehicle.getSpeed
