@@ -73,6 +73,12 @@ TRACE_ORACLE_DEMAND = 8  # [m/s^2] >= 0, what full knowledge would have demanded
 TRACE_DISTANCE = 9  # [m] driven by the ego since the start of the episode
 NUM_TRACE_FIELDS = 10
 
+TRACE_STEPS_PER_UNIT = 65536.0
+"""The hash of an episode's steps rounds each number to this part of its unit.
+
+Last bits, which processors round differently, do not count; 15 um, 15 um/s and 15 us do.
+"""
+
 # --- Where an environment's time goes: ``stage_seconds``, (NUM_STAGES,), [s] ------------------
 STAGE_SIMULATOR = 0  # SUMO, drivers, hazards, contacts; resets
 STAGE_RADIO = 1  # sensors, air, receiver

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -17,8 +18,13 @@ from ml.types import (
     CAR_PATH_POSITION,
     CONTROL_PERIOD_S,
     NUM_TRACE_FIELDS,
+    TRACE_STEPS_PER_UNIT,
     FloatArray,
+    UnsignedArray,
 )
+
+TRACE_SHA256 = "trace_sha256"
+"""Field of a record that stands for every step of its episode."""
 
 
 class EpisodeRecorder:
@@ -89,6 +95,15 @@ class EpisodeRecorder:
             **comfort_metrics(self.trace),
             **follower_record(self.trace, identity["friction_mps2"]),
         }
+
+    def trace_sha256(self, checksum: UnsignedArray) -> str:
+        """Return the SHA-256 of the rounded trace, and of a checksum of what it leaves out.
+
+        Args:
+            checksum: The radio's, of all cars and all that the ego's board held in every step.
+        """
+        trace = np.rint(self.trace * TRACE_STEPS_PER_UNIT) + 0.0  # -0.0 counts as 0.0
+        return hashlib.sha256(trace.tobytes() + checksum.tobytes()).hexdigest()
 
 
 def _hazard_began_s(traffic: Traffic) -> float | None:

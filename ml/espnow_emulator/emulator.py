@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ml.errors import ConfigError
+from ml.espnow_emulator.checksum_kernels import NUM_LANES
 from ml.espnow_emulator.episode_values import (
     EpisodeRadioValues,
     blackouts_s,
@@ -64,6 +65,7 @@ from ml.types import (
     NUM_SENSED_FIELDS,
     FloatArray,
     IntArray,
+    UnsignedArray,
 )
 from ml.units import s_from_ms
 
@@ -122,12 +124,15 @@ class RadioEmulator:
         true_age_s: Time since the state held was measured, float64 (num_cars,) [s]. No board can
             know it: for metrics, never for the observation.
         episode_values: The values in force this episode.
+        checksum: Of the cars, ``heard`` and ``ego_sensed`` after reset and after every ``advance``
+            since, uint64 (NUM_LANES,).
     """
 
     heard: FloatArray
     ego_sensed: FloatArray
     true_age_s: FloatArray
     episode_values: EpisodeRadioValues
+    checksum: UnsignedArray
 
     def __init__(self, parameters: RadioParameters) -> None:
         self._parameters = parameters
@@ -139,6 +144,7 @@ class RadioEmulator:
         self._time_s = -math.inf
         self._faults: tuple[RadioFault, ...] = ()
         self.ego_sensed = np.zeros(NUM_SENSED_FIELDS)
+        self.checksum = np.zeros(NUM_LANES, dtype=np.uint64)
         self._allocate(0)
 
     @property
@@ -229,6 +235,7 @@ class RadioEmulator:
         self._arrays = self._arrays._replace(faults=fault_rows(all_faults, num_cars))
         self._arrays.radio_key[0] = radio_key
         self._arrays.cars[:] = self._arrays.previous_cars[:] = cars
+        self.checksum[:] = 0
         reset_radio(self._time_s, *self._arrays)
         self.advance(time_s, cars)
 
@@ -279,8 +286,9 @@ class RadioEmulator:
         self._arrays.cars[:] = cars
         now_s = float(time_s)
         advance_radio(
-            self._time_s, now_s, self.heard, self.true_age_s, self.ego_sensed, *self._arrays
-        )
+            self._time_s, now_s, self.heard, self.true_age_s, self.ego_sensed, self.checksum,
+            *self._arrays,
+        )  # fmt: skip
         self._time_s = now_s
 
     def statistics(self) -> RadioStatistics:

@@ -100,7 +100,7 @@ class LoggedRadio(RadioEmulator):
         """
         first = radio.cars.copy()
         heard, age_s = np.zeros_like(self.heard), np.zeros_like(self.true_age_s)
-        sensed = np.zeros_like(self.ego_sensed)
+        sensed, checksum = np.zeros_like(self.ego_sensed), np.zeros_like(self.checksum)
         while radio.queue_codes[0] > 0 and radio.queue_times[1] <= now_s:
             event_s = float(radio.queue_times[1])
             arriving = _frames_arriving(radio, event_s)
@@ -109,7 +109,7 @@ class LoggedRadio(RadioEmulator):
             fraction = (event_s - previous_s) / (now_s - previous_s) if now_s > previous_s else 1.0
             radio.cars[:] = cars_between(first, self._arrays.cars, fraction)
             radio.previous_cars[:] = radio.cars
-            advance_radio(event_s, event_s, heard, age_s, sensed, *radio)
+            advance_radio(event_s, event_s, heard, age_s, sensed, checksum, *radio)
             for sender in np.flatnonzero(radio.senders[:, SENDER_NUM_SENT] > num_sent).tolist():
                 frame = LoggedFrame(sender, event_s)
                 self.frames.append(frame)

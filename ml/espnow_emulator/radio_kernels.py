@@ -16,6 +16,7 @@ import math
 
 import numpy as np
 
+from ml.espnow_emulator.checksum_kernels import add_to_checksum
 from ml.espnow_emulator.event_queue_kernels import event_code, pop_event, push_event
 from ml.espnow_emulator.fault_kernels import (
     forge_frame,
@@ -568,6 +569,7 @@ def advance_radio(
     heard: FloatArray,
     age_s: FloatArray,
     ego_sensed: FloatArray,
+    checksum: UnsignedArray,
     radio_key: UnsignedArray,
     values: FloatArray,
     senders: FloatArray,
@@ -584,7 +586,8 @@ def advance_radio(
 ) -> None:
     """Handle every event up to ``now_s``, then write what the ego's board holds and senses.
 
-    ``previous_cars`` is the truth at ``previous_s`` and becomes that at ``now_s``.
+    ``previous_cars`` is the truth at ``previous_s`` and becomes that at ``now_s``. The cars and
+    what was written are added to ``checksum``.
     """
     radio = RadioArrays(
         borrowed(radio_key),
@@ -634,3 +637,6 @@ def advance_radio(
     if known_age_s > 0.0:
         extrapolate_position(ego_sensed, known_age_s)
     write_heard(values, links, now_s, heard, age_s)
+    add_to_checksum(checksum, cars)
+    add_to_checksum(checksum, heard)
+    add_to_checksum(checksum, ego_sensed.reshape(1, -1))

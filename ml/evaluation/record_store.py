@@ -144,7 +144,7 @@ class RecordStore:
 
 
 def _compact(row: EpisodeRecord) -> EpisodeRecord:
-    """Return a row whose names are shared with all others: 2.8 kB in place of 6.7 kB."""
+    """Return a row whose names are shared with all others: 3.0 kB in place of 7.0 kB."""
     return {sys.intern(name): value for name, value in row.items()}
 
 

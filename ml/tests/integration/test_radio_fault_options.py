@@ -153,7 +153,8 @@ def test_the_driver_alone_hears_no_fault(base_cfg, tmp_path, capsys):
 
     plain, struck = (rows_of(tmp_path / name / "episodes.jsonl")[0] for name in ("plain", "struck"))
     differing = {name for name in plain if plain[name] != struck[name]}
-    assert differing == {"radio_delivery_ratio", "radio_faults", "age_at_onset_s"}
+    of_the_radio = {"radio_delivery_ratio", "radio_faults", "age_at_onset_s", "trace_sha256"}
+    assert differing == of_the_radio
     assert struck["radio_delivery_ratio"] < 0.1  # the warm-up's frames, 2 s of 52
 
 
