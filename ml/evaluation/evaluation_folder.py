@@ -16,6 +16,7 @@ from ml.command_line import check_output_folder
 from ml.errors import ConfigError, RecordError
 from ml.evaluation.episode_files import BASELINE_EPISODES_FILE, EPISODES_FILE
 from ml.evaluation.record_files import RECORDS_FOLDER
+from ml.file_sums import SUMS_FILE
 from ml.json_files import read_json
 from ml.provenance import write_json_atomically
 
@@ -26,6 +27,11 @@ REPORT_FILE = "report.html"
 RECORDINGS_FOLDER = "recordings"
 RUN_MANIFEST = "manifest.json"
 
+_FILES = (
+    EVALUATION_FILE, INPUTS_FILE, PROTOCOL_FILE, REPORT_FILE, EPISODES_FILE,
+    BASELINE_EPISODES_FILE, SUMS_FILE,
+)  # fmt: skip
+_FILES_BELOW = (f"{RECORDS_FOLDER}/*.jsonl", f"{RECORDINGS_FOLDER}/*.json")
 _LOCK_FILE = ".lock"
 _SHOWN_DIGITS = 12
 
@@ -118,12 +124,8 @@ def clear_evaluation(folder: Path) -> None:
     Raises:
         RecordError: That fails.
     """
-    names = (
-        EVALUATION_FILE, INPUTS_FILE, PROTOCOL_FILE, REPORT_FILE, EPISODES_FILE,
-        BASELINE_EPISODES_FILE,
-    )  # fmt: skip
     try:
-        for name in names:
+        for name in _FILES:
             (folder / name).unlink(missing_ok=True)
         for name in (RECORDS_FOLDER, RECORDINGS_FOLDER):
             if (folder / name).exists():
@@ -133,6 +135,14 @@ def clear_evaluation(folder: Path) -> None:
             f"{folder} must be a folder whose files can be removed. Got: {error}. Choose another "
             "--output_dir."
         ) from error
+
+
+def evaluation_files_in(folder: Path) -> list[Path]:
+    """Return the files of an evaluation that a folder holds."""
+    files = [folder / name for name in _FILES]
+    for pattern in _FILES_BELOW:
+        files += sorted(folder.glob(pattern))
+    return [path for path in files if path.is_file()]
 
 
 def settle_inputs(folder: Path, inputs: EvaluationInputs) -> None:

@@ -16,6 +16,7 @@ from ml.evaluation.evaluation_folder import (
     EvaluationInputs,
     check_evaluation_folder,
     clear_evaluation,
+    evaluation_files_in,
     locked_folder,
     settle_inputs,
 )
@@ -36,6 +37,7 @@ from ml.evaluation.protocol_text import failures, format_evaluation
 from ml.evaluation.record_store import RecordStore
 from ml.evaluation.verdict import Json
 from ml.evaluation.worst_episodes import record_worst
+from ml.file_sums import SUMS_FILE, write_sums
 from ml.provenance import (
     atomic_path,
     code_sha256,
@@ -60,11 +62,13 @@ def evaluate_by_protocol(args: argparse.Namespace) -> None:
     with locked_folder(folder):
         if args.overwrite:
             clear_evaluation(folder)
+        (folder / SUMS_FILE).unlink(missing_ok=True)  # until all is as it says again
         settle_inputs(folder, _inputs_of(plan))
         with atomic_path(folder / PROTOCOL_FILE) as copy:
             shutil.copyfile(_protocol_file(args.protocol), copy)
         evaluation = play_and_judge(plan, folder, num_workers=args.workers, is_quiet=args.quiet)
         page = write_report(folder)
+        write_sums(folder, evaluation_files_in(folder))
     sys.stdout.write(
         f"{format_evaluation(evaluation)}\nEvaluation saved to: {folder}\nReport: {page}\n"
     )
@@ -133,6 +137,7 @@ def _judge(plan: EvaluationPlan, store: RecordStore) -> Json:
             **build_evaluation(plan, rows),
             "provenance": {
                 **provenance_of(_inputs_of(plan)),
+                "sums_file": SUMS_FILE,
                 "records_sha256": {name: sha256_of_file(store.path(name)) for name in policy_ids},
             },
         }

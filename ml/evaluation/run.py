@@ -25,13 +25,19 @@ from ml.evaluation.arguments import BASELINES, DEFAULT_SUMO_CFG, parse_evaluate_
 from ml.evaluation.baseline_runs import progress_of, run_baselines, run_shown
 from ml.evaluation.episode_files import BASELINE_EPISODES_FILE, EPISODES_FILE, save_episodes
 from ml.evaluation.episodes import EpisodeRecord
-from ml.evaluation.evaluation_folder import EVALUATION_FILE, INPUTS_FILE, RUN_MANIFEST
+from ml.evaluation.evaluation_folder import (
+    EVALUATION_FILE,
+    INPUTS_FILE,
+    RUN_MANIFEST,
+    evaluation_files_in,
+)
 from ml.evaluation.model_episodes import play_model
 from ml.evaluation.player_files import find_named_model
 from ml.evaluation.protocol_command import evaluate_by_protocol
 from ml.evaluation.verdict import build_report
 from ml.evaluation.verdict_text import format_report
 from ml.evaluation.worker_episodes import default_num_workers, open_workers
+from ml.file_sums import SUMS_FILE, write_sums
 from ml.json_files import read_json
 from ml.policies.baselines import is_scripted_policy
 from ml.policies.checkpoint import check_fits
@@ -217,6 +223,7 @@ def save_evaluation(
             "git": git_state(),
             "versions": software_versions(),
             "container_image": container_image(),
+            "sums_file": SUMS_FILE,
             "sha256": {
                 name: sha256_of_file(folder / name)
                 for name in (EPISODES_FILE, BASELINE_EPISODES_FILE)
@@ -225,6 +232,7 @@ def save_evaluation(
         },
     }
     write_json_atomically(folder / EVALUATION_FILE, json_ready(evaluation))
+    write_sums(folder, evaluation_files_in(folder))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

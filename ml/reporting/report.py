@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ml.command_line import OneLineArgumentParser, add_debug_flag, path_text, run_command
 from ml.errors import ConfigError
+from ml.file_sums import renew_sum
 from ml.provenance import write_text_atomically
 
 
@@ -84,6 +85,8 @@ def write_report(folder: Path, page: Path | None = None) -> Path:
             f"--output_file must be a file that ends in .html. Got {str(page)!r}. Name one."
         )
     write_text_atomically(page, report_html(read_evaluation_folder(folder)))
+    if page.resolve() == (folder / REPORT_FILE).resolve():
+        renew_sum(folder, REPORT_FILE)
     return page
 
 

@@ -76,8 +76,10 @@ class StoppedRun:
     @property
     def is_finished(self) -> bool:
         """Whether nothing is missing."""
+        last = (METRICS_FILE, self.manifest.get("sums_file") or METRICS_FILE)
         is_complete = self.manifest.get("status") == "complete"
-        return is_complete and (self.folder / METRICS_FILE).is_file() and self._has_model()
+        are_there = all((self.folder / name).is_file() for name in last)
+        return is_complete and are_there and self._has_model()
 
     def _has_model(self) -> bool:
         """Whether the final model is there as it was saved."""

@@ -26,6 +26,7 @@ from ml.envs.worker_process import ONE_THREAD
 from ml.errors import ConfigError, RadioParameterError, RecordError, ScenarioError
 from ml.espnow_emulator.parameters import load_radio_parameters
 from ml.evaluation.episode_files import BASELINE_EPISODES_FILE, EPISODES_FILE
+from ml.file_sums import SUMS_FILE
 from ml.json_files import read_json
 from ml.policies.checkpoint import MODEL_FILE, model_files
 from ml.processors import usable_cores
@@ -57,7 +58,7 @@ _OUTPUT_FILES = (
     EPISODES_FILE,
     BASELINE_EPISODES_FILE,
 )
-RUN_FILES = (RUN_MANIFEST, METRICS_FILE, *_OUTPUT_FILES)
+RUN_FILES = (RUN_MANIFEST, METRICS_FILE, SUMS_FILE, *_OUTPUT_FILES)
 """Every file of a run in its folder itself."""
 
 
@@ -231,6 +232,7 @@ def build_manifest(
             "platform": platform.platform(),
         },
         "container_image": container_image(),
+        "sums_file": SUMS_FILE,
         "outputs": {},
     }
 

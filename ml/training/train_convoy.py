@@ -26,6 +26,7 @@ from ml.evaluation.episode_files import save_episodes
 from ml.evaluation.episodes import EpisodeRecord
 from ml.evaluation.verdict import build_report
 from ml.evaluation.verdict_text import format_report
+from ml.file_sums import write_sums
 from ml.policies.checkpoint import MODEL_FILE, load_policy
 from ml.provenance import sha256_of_file, write_json_atomically
 from ml.records import json_ready, time_stamp
@@ -35,7 +36,7 @@ from ml.training.compile_learner import learner_compiled_beside
 from ml.training.development import DevelopmentCallback, training_report
 from ml.training.final_evaluation import baseline_workers, play_evaluation
 from ml.training.learning import Beginning, learn, open_development, open_environments
-from ml.training.old_run import check_removable, remove_run
+from ml.training.old_run import check_removable, remove_run, run_files_in
 from ml.training.results import EvaluationResult, TrainingResult
 from ml.training.resumption import identity_of, stopped_run, way_on_told
 from ml.training.stopping import signals_raised
@@ -333,6 +334,7 @@ def _run(args: argparse.Namespace) -> None:
             args.output_dir, {"status": "complete", "finished_at": time_stamp()}
         )
         save_metrics(args.output_dir, training_metrics, eval_metrics, args)
+        write_sums(args.output_dir, run_files_in(args.output_dir))
     if isinstance(eval_metrics, EvaluationResult):
         _say(f"\n{format_report(eval_metrics.report)}")
     _say(f"\nRun complete: {args.run_id}")

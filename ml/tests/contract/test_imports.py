@@ -24,6 +24,7 @@ LEAF_MODULES = {
     "ml.xml_files",
     "ml.bounded_files",
     "ml.json_files",
+    "ml.file_sums",
 }
 BORDERS = {"ml", "ml.types"}
 STAGES = {"ml.metrics", "ml.espnow_emulator", "ml.policies", "ml.scenarios", "ml.envs"}
