@@ -85,13 +85,13 @@ VERBS = {
         "ml.verification.verify",
         "ml.verification.arguments",
         "parse_verify_args",
-        "Recompute a run's hashes and replay one of its episodes.",
+        "Check a run or an evaluation against its hashes; replay episodes.",
     ),
     "reproduce": Verb(
         "ml.verification.reproduce",
         "ml.verification.arguments",
         "parse_reproduce_args",
-        "Print or repeat the command that made a run.",
+        "Print or repeat the command that made a run or an evaluation.",
     ),
     "report": Verb(
         "ml.reporting.report",

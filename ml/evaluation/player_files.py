@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -71,17 +72,17 @@ def _read_player(name: str, *, is_trusted: bool) -> Player:
     path = find_named_model(name)
     if path is None:
         make_scripted_policy(name)
-        return scripted_player(name)
+        return replace(scripted_player(name), model=name)
     torch.set_num_threads(_THREADS)
     model = load_model(path, is_trusted=is_trusted)
     with closing(ConvoyEnv(sumo_cfg=DEFAULT_SUMO_CFG)) as env:
         check_fits(model, env, path)
     actor = acting_policy(model)
     source = actor if isinstance(actor, LoneActor) else ModelInWorker(str(path.resolve()))
-    return Player(_policy_id(Path(name)), source, model.sha256)
+    return Player(policy_id_of(Path(name)), source, model.sha256, model=name)
 
 
-def _policy_id(path: Path) -> str:
+def policy_id_of(path: Path) -> str:
     """Return a policy's id: the name of a run's folder or of a file, fit for a file name."""
     place = path.resolve()
     name = place.name if place.is_dir() else place.stem

@@ -44,6 +44,7 @@ class Player:
             in the code.
         min_demand_mps2: Demands that do not exceed it are no intervention.
         is_variant: Whether it is played for an operating curve only.
+        model: What ``--model`` named, None for a baseline or a variant.
     """
 
     policy_id: str
@@ -51,6 +52,7 @@ class Player:
     sha256: str
     min_demand_mps2: float = 0.0
     is_variant: bool = False
+    model: str | None = None
 
 
 class Play(NamedTuple):
@@ -111,6 +113,7 @@ def curve_variants(players: Sequence[Player], plan: OperatingCurvePlan) -> list[
             policy_id=_variant_id(player.policy_id, threshold),
             min_demand_mps2=threshold,
             is_variant=True,
+            model=None,
         )
         for player in players
         if player.policy_id.partition("@")[0] != _RULE_WITH_THRESHOLD

@@ -91,6 +91,7 @@ def _policy_entry(player: Player, judged: Sequence[str]) -> Json:
         "is_scripted": isinstance(player.source, str),
         "min_demand_mps2": player.min_demand_mps2,
         "sha256": player.sha256,
+        "model": player.model,
     }
 
 

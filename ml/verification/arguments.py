@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from ml.command_line import OneLineArgumentParser, add_debug_flag, integer_in, path_text
+from ml.evaluation.arguments import add_trust_flag
 
 _LAST_EPISODE = 10**9
 
@@ -22,9 +23,9 @@ def parse_verify_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--episode",
         type=integer_in(0, _LAST_EPISODE),
-        default=0,
         metavar="N",
-        help="The episode to replay, counted from 0 (default: 0).",
+        help="The episode to replay, counted from 0; in an evaluation by a protocol, the row of "
+        "each policy (default: the first one; there, one that its records' hash chooses).",
     )
     parser.add_argument(
         "--dataset_dir",
@@ -32,6 +33,7 @@ def parse_verify_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="DIR",
         help="Where the dataset is now (default: where the records say).",
     )
+    add_trust_flag(parser)
     add_debug_flag(parser)
     return parser.parse_args(argv)
 
@@ -40,9 +42,12 @@ def parse_reproduce_args(argv: Sequence[str] | None = None) -> argparse.Namespac
     """Parse the command line of ``roadsense reproduce``."""
     parser = OneLineArgumentParser(
         prog="reproduce",
-        description="Print the command that made a run and what differs here; repeat it.",
+        description="Print the command that made a run or an evaluation, and what differs here; "
+        "repeat it.",
     )
-    parser.add_argument("folder", type=path_text, metavar="RUN", help="A run's folder.")
+    parser.add_argument(
+        "folder", type=path_text, metavar="RUN", help="A run's or an evaluation's folder."
+    )
     parser.add_argument(
         "--run", action="store_true", help="Also run the command, and compare what it makes."
     )
@@ -50,8 +55,9 @@ def parse_reproduce_args(argv: Sequence[str] | None = None) -> argparse.Namespac
         "--output_dir",
         type=path_text,
         metavar="DIR",
-        help="Folder of the repeated run, needed with --run; never the original one.",
+        help="Folder of the repeated one, needed with --run; never the original.",
     )
+    add_trust_flag(parser)
     add_debug_flag(parser)
     args = parser.parse_args(argv)
     if args.run and args.output_dir is None:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ml.provenance import container_image, git_state, processor_name, software_versions
+from ml.provenance import (
+    code_sha256,
+    container_image,
+    git_state,
+    processor_name,
+    software_versions,
+)
 from ml.verification.records import Json, object_in
 
 
@@ -23,6 +29,8 @@ def code_and_version_differences(record: Json, path: Path) -> list[str]:
         for name, words in names.items()
         if before.get(name) != now[name]
     ]
+    if record.get("code_sha256") not in (None, code_sha256()):
+        told.append(f"hash of the code: {record['code_sha256']!r:.80} there, another one here")
     versions, recorded = software_versions(), object_in(record, "versions", path)
     for name in dict.fromkeys((*recorded, *versions)):
         there, here = recorded.get(name), versions.get(name)

@@ -14,16 +14,18 @@ from ml.envs.scenario_manager import MANIFEST_FILE
 from ml.errors import RecordError
 from ml.evaluation.evaluation_folder import EVALUATION_FILE, RUN_MANIFEST
 from ml.evaluation.record_files import RECORDS_FOLDER
+from ml.file_sums import is_sha256
 from ml.json_files import read_json
 from ml.policies.checkpoint import MODEL_FILE, model_files
 from ml.provenance import sha256_of_file
 from ml.training.run_folder import METRICS_FILE
 
 DATASET_MANIFEST = "dataset_manifest"
-_HEX_DIGITS = frozenset("0123456789abcdef")
 _RESTORE = "Restore the record."
 
 Json = dict[str, Any]
+Line = tuple[str, str]
+"""The state, and what it is about."""
 
 
 @dataclass(frozen=True)
@@ -115,17 +117,17 @@ def files_of_run(folder: Path, dataset_dir: str | None) -> list[NamedFile]:
             "finished run can be verified."
         )
     named = list(_inputs(manifest, path, dataset_dir))
-    named += _below(folder, object_in(manifest, "outputs", path), f"outputs in {path}")
+    named += files_below(folder, object_in(manifest, "outputs", path), f"outputs in {path}")
     metrics_path = folder / METRICS_FILE
     metrics = read_object(metrics_path)
     hashes = object_in(object_in(metrics, "provenance", metrics_path), "sha256", metrics_path)
-    named += _below(folder, hashes, f"provenance.sha256 in {metrics_path}")
+    named += files_below(folder, hashes, f"provenance.sha256 in {metrics_path}")
     models = object_in(metrics, "models", metrics_path)
     for name in models:
         model = object_in(models, name, metrics_path)
         if model:
             entry: Mapping[Any, Any] = {model.get("file"): model.get("sha256")}
-            named += _below(folder, entry, f"models.{name} in {metrics_path}")
+            named += files_below(folder, entry, f"models.{name} in {metrics_path}")
     return list(dict.fromkeys(named))
 
 
@@ -138,12 +140,12 @@ def files_of_evaluation(folder: Path) -> list[NamedFile]:
     path = folder / EVALUATION_FILE
     evaluation = read_object(path)
     provenance = object_in(evaluation, "provenance", path)
-    named = _below(folder, object_in(provenance, "sha256", path), f"provenance in {path}")
+    named = files_below(folder, object_in(provenance, "sha256", path), f"provenance in {path}")
     records = {
         f"{RECORDS_FOLDER}/{policy}.jsonl": sha256
         for policy, sha256 in object_in(provenance, "records_sha256", path).items()
     }
-    named += _below(folder, records, f"provenance.records_sha256 in {path}")
+    named += files_below(folder, records, f"provenance.records_sha256 in {path}")
     if provenance.get("model_sha256") is not None:
         model = checked_path(object_in(evaluation, "config", path).get("model"), f"model in {path}")
         sha256 = _hash(provenance["model_sha256"], path)
@@ -169,8 +171,69 @@ def _inputs(manifest: Json, path: Path, dataset_dir: str | None) -> Iterator[Nam
         yield NamedFile(f"input {name}", place, _hash(entry.get("sha256"), path))
 
 
-def _below(folder: Path, hashes: Mapping[Any, Any], place: str) -> list[NamedFile]:
-    """Return files of the folder itself; a name that leads out of it is refused."""
+def policies_in(evaluation: Json, path: Path) -> dict[str, Json]:
+    """Return what the record of an evaluation by a protocol says of each policy, by its id.
+
+    Raises:
+        RecordError: It is damaged.
+    """
+    entries = evaluation.get("policies")
+    policies: dict[str, Json] = {}
+    for entry in entries if isinstance(entries, list) else [None]:
+        name = entry.get("id") if isinstance(entry, dict) else None
+        if entry is None or not isinstance(name, str) or PurePosixPath(name).name != name:
+            raise RecordError(
+                f"policies in {path} must be objects, each with an id that can be a file's name. "
+                f"Got {entry!r:.60}. {_RESTORE}"
+            )
+        checked_path(f"{name}.jsonl", f"id of a policy in {path}")
+        policies[name] = entry
+    return policies
+
+
+def judged_models(
+    evaluation: Json, path: Path
+) -> Iterator[tuple[str, str | None, NamedFile | None]]:
+    """Give each judged policy's id, what ``--model`` named, and the file of its weights.
+
+    Args:
+        evaluation: The record of an evaluation by a protocol.
+        path: Its file.
+
+    Yields:
+        No name where an older record lacks it; no file for a scripted policy.
+
+    Raises:
+        RecordError: The record is damaged.
+    """
+    for policy_id, entry in policies_in(evaluation, path).items():
+        if entry.get("role") != "judged":
+            continue
+        name = entry.get("model")
+        if name is None:
+            yield policy_id, None, None
+            continue
+        model = checked_path(name, f"model of {policy_id} in {path}")
+        if entry.get("is_scripted") is True:
+            yield policy_id, str(model), None
+            continue
+        weights = NamedFile(
+            f"model of {policy_id}", _weights_file(model), _hash(entry.get("sha256"), path)
+        )
+        yield policy_id, str(model), weights
+
+
+def files_below(folder: Path, hashes: Mapping[Any, Any], place: str) -> list[NamedFile]:
+    """Return files of the folder itself.
+
+    Args:
+        folder: The folder.
+        hashes: SHA-256 by the file's name.
+        place: What holds them, for messages.
+
+    Raises:
+        RecordError: A name leads out of the folder, or a hash is none.
+    """
     named = []
     for name, sha256 in hashes.items():
         relative = PurePosixPath(checked_path(name, place))
@@ -197,8 +260,8 @@ def checked_path(value: object, name: str) -> Path:
 
 def _hash(value: object, path: Path) -> str:
     """Return a recorded hash."""
-    if isinstance(value, str) and len(value) == 64 and set(value) <= _HEX_DIGITS:
-        return value
+    if is_sha256(value):
+        return str(value)
     raise RecordError(
         f"SHA-256 in {path} must be 64 hexadecimal digits. Got {value!r:.80}. {_RESTORE}"
     )

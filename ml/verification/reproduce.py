@@ -1,4 +1,4 @@
-"""Repeats a run: ``python -m ml.verification.reproduce RUN``.
+"""Repeats a run or an evaluation: ``python -m ml.verification.reproduce RUN``.
 
 Without ``--run`` nothing is executed or written: the command is printed, and what differs here.
 """
@@ -9,23 +9,31 @@ import argparse
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ml.command_line import EXIT_FAILURE, run_command
 from ml.errors import ConfigError, RecordError, one_line
-from ml.evaluation.evaluation_folder import RUN_MANIFEST
+from ml.evaluation.evaluation_folder import EVALUATION_FILE, RUN_MANIFEST
+from ml.file_sums import SUMS_FILE
 from ml.policies.checkpoint import MODEL_FILE, model_files
 from ml.provenance import sha256_of_file
 from ml.training import run_folder
 from ml.training.run_arguments import flags_of
 from ml.verification.arguments import parse_reproduce_args
-from ml.verification.command import settings_of_run
+from ml.verification.command import flags_of_evaluation, settings_of_run
 from ml.verification.differences import code_and_version_differences, machine_differences
-from ml.verification.records import Json, files_of_run, read_object
+from ml.verification.records import Json, NamedFile, files_of_run, is_run, read_object
+from ml.verification.repeated_evaluation import (
+    check_has_no_evaluation,
+    evaluation_differences,
+    models_of,
+    tell_if_equal,
+)
 
 _TRAINING = "ml.training.train_convoy"
+_EVALUATION = "ml.evaluation.run"
 _OWN_METRICS = frozenset({"run_id", "timestamp", "config", "provenance", "models", "workers"})
 """Keys of metrics.json that say when and where, rather than what came out."""
 
@@ -75,21 +83,39 @@ def _check_output(folder: Path, output_dir: str) -> None:
     target, original = Path(output_dir).resolve(), folder.resolve()
     if target.is_relative_to(original) or original.is_relative_to(target):
         raise ConfigError(
-            f"--output_dir must lie apart from the original run. Got {output_dir!r}. Choose "
+            f"--output_dir must lie apart from the original. Got {output_dir!r}. Choose "
             "another folder."
         )
+    check_has_no_evaluation(output_dir)
     run_folder.check_is_free(output_dir)
 
 
-def _run(folder: Path, flags: Sequence[str], output_dir: str) -> bool:
-    """Repeat the run, say what came out, and return whether all is equal."""
-    names = {path.name for path in model_files(MODEL_FILE)}
-    for model in files_of_run(folder, None):
-        if model.label in names and model.state() != "ok":  # before hours of training
+def _check_as_recorded(models: Iterable[NamedFile]) -> None:
+    """Refuse to begin hours of work with another model than the record's."""
+    for model in models:
+        if model.state() != "ok":
             raise RecordError(
                 f"{model.path} must be as recorded, to be compared with. Got: {model.state()}. "
                 "Restore it."
             )
+
+
+def _evaluate(folder: Path, evaluation: Json, flags: Sequence[str], output_dir: str) -> bool:
+    """Repeat the evaluation, say what came out, and return whether all is equal."""
+    _check_as_recorded(models_of(folder, evaluation))
+    result = subprocess.run([sys.executable, "-m", _EVALUATION, *flags], check=False)
+    if not (Path(output_dir) / SUMS_FILE).is_file():  # status 1 may be a gate that fails again
+        raise RecordError(
+            f"the repeated evaluation must come to its end. Got status {result.returncode}. See "
+            "above."
+        )
+    return tell_if_equal(folder, Path(output_dir))
+
+
+def _train(folder: Path, flags: Sequence[str], output_dir: str) -> bool:
+    """Repeat the run, say what came out, and return whether all is equal."""
+    names = {path.name for path in model_files(MODEL_FILE)}
+    _check_as_recorded(file for file in files_of_run(folder, None) if file.label in names)
     result = subprocess.run([sys.executable, "-m", _TRAINING, *flags], check=False)
     if result.returncode != 0:
         raise RecordError(
@@ -107,7 +133,7 @@ def reproduce(args: argparse.Namespace) -> bool:
     """Print command and differences, and repeat the run where that is asked for.
 
     Args:
-        args: The command line's ``folder``, ``run`` and ``output_dir``.
+        args: The command line's ``folder``, ``run``, ``output_dir`` and ``trust``.
 
     Returns:
         Whether all is equal; without a repetition, True.
@@ -115,14 +141,25 @@ def reproduce(args: argparse.Namespace) -> bool:
     folder = Path(args.folder)
     if args.output_dir is not None:
         _check_output(folder, args.output_dir)
-    flags = flags_here(folder / RUN_MANIFEST, args.output_dir)
-    told = list(differences(folder, read_object(folder / RUN_MANIFEST)))
-    sys.stdout.write(f"{shlex.join(['roadsense', 'train', *flags])}\n")
+    is_of_run = is_run(folder)
+    record = read_object(folder / (RUN_MANIFEST if is_of_run else EVALUATION_FILE))
+    if is_of_run:
+        verb, flags = "train", flags_here(folder / RUN_MANIFEST, args.output_dir)
+        told = list(differences(folder, record))
+    else:
+        verb = "evaluate"
+        flags = flags_of_evaluation(folder, record, args.output_dir, is_trusted=args.trust)
+        told = list(evaluation_differences(folder, record))
+    sys.stdout.write(f"{shlex.join(['roadsense', verb, *flags])}\n")
     sys.stdout.writelines(f"differs  {one_line(difference)}\n" for difference in told)
     if not told:
         sys.stdout.write("Nothing recorded differs here.\n")
     sys.stdout.flush()
-    return not args.run or _run(folder, flags, args.output_dir)
+    if not args.run:
+        return True
+    if is_of_run:
+        return _train(folder, flags, args.output_dir)
+    return _evaluate(folder, record, flags, args.output_dir)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -13,17 +13,26 @@ from pathlib import Path
 from typing import Any
 
 from ml.command_line import EXIT_FAILURE, run_command
-from ml.envs.scenario_manager import MANIFEST_FILE, TRAIN, ScenarioManager
+from ml.envs.scenario_manager import MANIFEST_FILE
 from ml.errors import ConfigError, RecordError, RoadSenseError, one_line
 from ml.evaluation.episode_files import EPISODES_FILE
-from ml.evaluation.evaluation_folder import EVALUATION_FILE, RUN_MANIFEST
+from ml.evaluation.evaluation_folder import (
+    EVALUATION_FILE,
+    RUN_MANIFEST,
+    evaluation_files_in,
+)
 from ml.policies.checkpoint import MODEL_FILE, model_files
 from ml.training import recipe
+from ml.training.old_run import run_files_in
+from ml.training.run_folder import METRICS_FILE
 from ml.verification.arguments import parse_verify_args
 from ml.verification.command import settings_of_run
 from ml.verification.differences import code_and_version_differences
+from ml.verification.folder_sums import check_sums, files_of_sums
+from ml.verification.protocol_evaluation import check_protocol_evaluation
 from ml.verification.records import (
     Json,
+    Line,
     checked_path,
     files_of_evaluation,
     files_of_run,
@@ -31,57 +40,30 @@ from ml.verification.records import (
     object_in,
     read_object,
 )
-from ml.verification.replayed_episode import changed_fields, play_again, recorded_episode
+from ml.verification.replayed_episode import compared, play_again, recorded_row
+from ml.verification.scenarios import check_scenarios
 
 _NEEDED = {"model", *(path.name for path in model_files(MODEL_FILE))}
 
-Line = tuple[str, str]
-"""The state, and what it is about."""
 
-
-def check_scenarios(dataset_dir: str) -> Iterator[Line]:
-    """Give a line for each scenario that is not what the dataset's manifest says, or one for all.
-
-    Args:
-        dataset_dir: The dataset's folder.
-    """
-    try:
-        manager = ScenarioManager(dataset_dir, 0, TRAIN)
-        names = [
-            name for split in ("train", "eval") for name in manager.manifest[f"{split}_scenarios"]
-        ]
-    except RoadSenseError as error:
-        yield "changed", f"dataset: {error}"
-        return
-    num_bad = 0
-    for name in dict.fromkeys(names):
-        try:
-            manager.scenario_path(name)
-        except RoadSenseError as error:
-            num_bad += 1
-            yield "changed", f"scenario {name}: {error}"
-    if not num_bad:
-        yield "ok", f"{len(names)} scenarios of the dataset"
-
-
-def check_episode(folder: Path, plan: tuple[str, dict[str, Any], int], index: int) -> Line:
+def check_episode(
+    folder: Path, plan: tuple[str, dict[str, Any], int], index: int, *, is_trusted: bool
+) -> Line:
     """Play an episode again and compare it with its record.
 
     Args:
         folder: The run's or evaluation's folder.
         plan: Model, the environment's keyword arguments, and number of threads.
         index: Which episode.
+        is_trusted: Whether the model's zip may be unpickled.
     """
     model, environment, num_threads = plan
-    before = recorded_episode(folder, index)
+    before = recorded_row(folder / EPISODES_FILE, index)
     try:
-        now = play_again(model, environment, index, num_threads)
+        now = play_again(model, environment, index, num_threads=num_threads, is_trusted=is_trusted)
     except RoadSenseError as error:
         return "changed", f"episode {index}: it cannot be played: {error}"
-    fields = changed_fields(before, now)
-    if fields:
-        return "changed", f"episode {index}: {', '.join(fields)}"
-    return "ok", f"episode {index}: {len(before)} fields of its record"
+    return compared(f"episode {index}", before, now)
 
 
 def _plan_of_run(folder: Path, dataset_dir: str | None) -> tuple[str, dict[str, Any], int]:
@@ -127,11 +109,17 @@ def verify(args: argparse.Namespace) -> Iterator[Line]:
     record = read_object(path)
     named = files_of_run(folder, args.dataset_dir) if is_of_run else files_of_evaluation(folder)
     is_playable = True
-    for file in named:
+    for file in dict.fromkeys((*named, *files_of_sums(folder))):
         state = file.state()
         is_needed = file.label.startswith("input ") or file.label in _NEEDED
         is_playable &= state == "ok" or not is_needed
         yield state, file.label
+    made_by = record if is_of_run else object_in(record, "provenance", path)
+    files = run_files_in(folder) if is_of_run else evaluation_files_in(folder)
+    yield from check_sums(folder, made_by, files, METRICS_FILE if is_of_run else EVALUATION_FILE)
+    if not is_of_run and object_in(record, "protocol", path):
+        yield from check_protocol_evaluation(folder, record, args)
+        return
     config = object_in(record, "config", path)
     dataset_dir = args.dataset_dir or config.get("dataset_dir")
     if dataset_dir is not None:
@@ -151,15 +139,12 @@ def _episode(
     if is_of_run and config.get("skip_eval") is True:
         yield "skipped", "episode: the run was not evaluated"
         return
-    if not is_of_run and not config:
-        yield "skipped", "episode: an evaluation by a protocol is not replayed"
-        return
     if not is_playable:
         # A model whose hash is another one's is not even loaded.
         yield "skipped", "episode: something that it needs is not as recorded"
         return
     if not (folder / EPISODES_FILE).is_file():
-        yield "missing", f"episode {args.episode}: no {EPISODES_FILE}"
+        yield "missing", f"episode {args.episode or 0}: no {EPISODES_FILE}"
         return
     made_by = record if is_of_run else object_in(record, "provenance", path)
     for difference in code_and_version_differences(made_by, path):
@@ -168,7 +153,7 @@ def _episode(
         plan = _plan_of_run(folder, args.dataset_dir)
     else:
         plan = _plan_of_evaluation(config, args)
-    yield check_episode(folder, plan, args.episode)
+    yield check_episode(folder, plan, args.episode or 0, is_trusted=args.trust)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

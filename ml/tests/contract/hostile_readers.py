@@ -18,12 +18,19 @@ from ml.envs.sumo_input import check_input
 from ml.espnow_emulator.parameters import DEFAULT_PARAMETERS_PATH, load_radio_parameters
 from ml.espnow_emulator.reception_log import read_reception_log
 from ml.espnow_emulator.report_metadata import read_metadata
-from ml.evaluation.evaluation_folder import INPUTS_FILE, EvaluationInputs, settle_inputs
+from ml.evaluation.evaluation_folder import (
+    EVALUATION_FILE,
+    INPUTS_FILE,
+    EvaluationInputs,
+    evaluation_files_in,
+    settle_inputs,
+)
 from ml.evaluation.protocol import PROTOCOLS_FOLDER, load_protocol
 from ml.evaluation.record_files import read_policy_records
 from ml.evaluation.record_store import RecordStore
 from ml.evaluation.recording_file import read_recording
 from ml.evaluation.run import settle_inputs as settle_evaluation
+from ml.file_sums import SUMS_FILE, write_sums
 from ml.reporting.evaluation_folder import read_evaluation_folder
 from ml.reporting.recordings import pack_recordings
 from ml.scenarios.base_settings import read_base_settings
@@ -31,6 +38,11 @@ from ml.tests.contract.bad_input_cases import BASES, example_evaluation, example
 from ml.tests.evaluation_folders import JUDGED
 from ml.training.old_run import check_removable
 from ml.training.run_folder import RUN_MANIFEST, update_manifest
+from ml.verification.command import flags_of_evaluation
+from ml.verification.folder_sums import check_sums, files_of_sums
+from ml.verification.protocol_evaluation import agreement_of_records
+from ml.verification.records import files_of_evaluation, object_in, read_object
+from ml.verification.repeated_evaluation import evaluation_differences
 
 
 class Reader(NamedTuple):
@@ -147,6 +159,32 @@ def _run_folder(folder: Path) -> None:
     (folder / "model_final.zip").write_bytes(b"")
 
 
+def _verified_folder(folder: Path) -> None:
+    """Make the folder of an evaluation by a protocol, as it is verified."""
+    hashes = {"records_sha256": {"net": "0" * 64}, "git": {}, "versions": {}}
+    net = {"id": "net", "role": "judged", "is_scripted": False, "sha256": "0" * 64}
+    content = {
+        "protocol": {"name": "p", "sha256": "1"},
+        "policies": [{**net, "model": "net.zip"}, {"id": "eebl", "role": "baseline"}],
+        "provenance": {**hashes, "code_sha256": "3", "sums_file": SUMS_FILE},
+    }
+    _written(EVALUATION_FILE, content)(folder)
+    (folder / INPUTS_FILE).write_text(json.dumps(asdict(INPUTS)))
+    write_sums(folder, evaluation_files_in(folder))
+
+
+def _verified(folder: Path) -> None:
+    """Read an evaluation's record, to verify it and to repeat it."""
+    evaluation = read_object(folder / EVALUATION_FILE)
+    for file in (*files_of_evaluation(folder), *files_of_sums(folder)):
+        file.state()
+    provenance = object_in(evaluation, "provenance", folder)
+    list(check_sums(folder, provenance, evaluation_files_in(folder), EVALUATION_FILE))
+    agreement_of_records(folder, evaluation)
+    list(evaluation_differences(folder, evaluation))
+    flags_of_evaluation(folder, evaluation, None, is_trusted=False)
+
+
 INPUTS = EvaluationInputs("p", "1", "2", "3", {"numpy": "2"}, {"a": "4"})
 READERS = {
     "dataset manifest": Reader("manifest.json", _dataset, _dataset_read),
@@ -174,6 +212,8 @@ READERS = {
         _copied(PROTOCOLS_FOLDER / "smoke.toml", "protocol.toml"),
         lambda folder: load_protocol(folder / "protocol.toml"),
     ),
+    "verified evaluation": Reader(EVALUATION_FILE, _verified_folder, _verified),
+    "hashes of all files": Reader(SUMS_FILE, _verified_folder, _verified),
     "run manifest": Reader(RUN_MANIFEST, _run_folder, _run),
 }
 

@@ -3,12 +3,15 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
+from ml.envs.convoy_env import ConvoyEnv
 from ml.errors import RecordError
+from ml.file_sums import SUMS_FILE
 from ml.tests.conftest import generate_dataset
+from ml.tests.flipped_bits import flip_a_bit
 from ml.training.train_convoy import main as train
-from ml.verification.arguments import parse_verify_args
 from ml.verification.reproduce import main as reproduce
 from ml.verification.verify import main as verify
 
@@ -22,7 +25,8 @@ def tiny(tmp_path_factory):
     generate_dataset(folder / "dataset", 5, 2)
     train(
         ["--dataset_dir", str(folder / "dataset"), "--total_timesteps", "512", "--n_envs", "1",
-         "--eval_episodes", "2", "--dev_episodes", "0", "--skip_baselines", "--quiet",
+         "--n_steps", "256", "--checkpoint_interval", "256", "--eval_episodes", "2",
+         "--dev_episodes", "0", "--skip_baselines", "--quiet",
          "--output_dir", str(folder / "run")]
     )  # fmt: skip
     return folder
@@ -32,12 +36,6 @@ def tiny(tmp_path_factory):
 def copied(tiny, tmp_path):
     shutil.copytree(tiny, tmp_path / "copy")
     return tmp_path / "copy"
-
-
-def flip_last_byte(path):
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(bytes(content))
 
 
 def failed_lines(copied, capsys):
@@ -60,9 +58,59 @@ def test_untouched_run_is_as_recorded(copied, capsys, episode):
 
 @pytest.mark.parametrize("name", ["model_final.zip", "progress.jsonl"])
 def test_changed_file_is_named_and_nothing_else(copied, capsys, name):
-    flip_last_byte(copied / "run" / name)
+    flip_a_bit(copied / "run" / name)
 
     assert failed_lines(copied, capsys) == [f"changed {name}"]
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["model_final.safetensors", "model_final.json", "episodes.jsonl", "metrics.json",
+     "manifest.json", "checkpoints/deep_sets_256_steps.zip",
+     "checkpoints/deep_sets_256_steps.safetensors", "checkpoints/deep_sets_256_steps.json",
+     "checkpoints/state_*/state.json", "checkpoints/state_*/arrays.safetensors",
+     "tensorboard/PPO_1/events.*"],
+)  # fmt: skip
+def test_flipped_bit_of_any_file_is_found(copied, capsys, monkeypatch, pattern):
+    monkeypatch.setattr("ml.verification.verify.check_episode", lambda *_, **__: ("ok", ""))
+    path = next((copied / "run").glob(pattern))
+    flip_a_bit(path)
+
+    assert f"changed {path.relative_to(copied / 'run')}" in failed_lines(copied, capsys)
+
+
+def test_flipped_bit_of_the_hashes_is_found(copied, capsys):
+    flip_a_bit(copied / "run" / SUMS_FILE)
+
+    assert failed_lines(copied, capsys)
+
+
+def test_every_file_of_a_run_has_its_hash(copied, capsys):
+    files = [path for path in (copied / "run").rglob("*") if path.is_file()]
+
+    verify([str(copied / "run"), "--dataset_dir", str(copied / "dataset")])
+
+    assert f"{SUMS_FILE}: {len(files) - 1} files; its own SHA-256 is" in capsys.readouterr().out
+
+
+def test_hashes_that_are_gone_are_missed(copied, capsys):
+    (copied / "run" / SUMS_FILE).unlink()
+
+    assert failed_lines(copied, capsys) == [f"missing {SUMS_FILE}"]
+
+
+def test_other_last_action_is_found_though_no_sum_differs(copied, capsys, monkeypatch):
+    step = ConvoyEnv.step
+
+    def step_otherwise(env, action):
+        is_last = env._recorder.num_steps == env.max_steps - 1
+        return step(env, np.maximum(action, 0.0) + 0.001 if is_last else action)
+
+    monkeypatch.setattr(ConvoyEnv, "step", step_otherwise)
+
+    assert failed_lines(copied, capsys) == [
+        "changed episode 0: trace_sha256 alone, so a step differs and no sum"
+    ]
 
 
 @pytest.mark.parametrize("name", ["model_final.zip", "progress.jsonl"])
@@ -85,6 +133,12 @@ def test_changed_scenario_is_named(copied, capsys):
 
     (line,) = failed_lines(copied, capsys)
     assert line.startswith("changed scenario eval_000: ")
+
+
+def test_first_episode_is_played_again_unless_told_otherwise(copied, capsys):
+    verify([str(copied / "run"), "--dataset_dir", str(copied / "dataset")])
+
+    assert "ok      episode 0: 53 fields" in capsys.readouterr().out
 
 
 def test_changed_episode_record_is_named_with_its_field(copied, capsys):
@@ -112,5 +166,11 @@ def test_repeated_run_has_the_same_weights(tiny, tmp_path, capfd):
     assert "weights: equal\nmetrics: equal\n" in capfd.readouterr().out
 
 
-def test_first_episode_is_the_default():
-    assert parse_verify_args(["run"]).episode == 0
+def test_finished_run_without_its_hashes_goes_on_to_write_them(copied, monkeypatch):
+    sums = (copied / "run" / SUMS_FILE).read_text()
+    monkeypatch.chdir(copied)
+    (copied / "run" / SUMS_FILE).unlink()
+
+    train(["--resume", str(copied / "run"), "--quiet"])
+
+    assert (copied / "run" / SUMS_FILE).read_text().count("\n") == sums.count("\n")
