@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +29,6 @@ _FILES = (
     BASELINE_EPISODES_FILE, SUMS_FILE,
 )  # fmt: skip
 _FILES_BELOW = (f"{RECORDS_FOLDER}/*.jsonl", f"{RECORDINGS_FOLDER}/*.json")
-_LOCK_FILE = ".lock"
 _SHOWN_DIGITS = 12
 
 
@@ -75,47 +71,6 @@ def check_evaluation_folder(folder: Path, *, is_overwriting: bool) -> None:
             "Choose another folder, or add --overwrite."
         )
     check_output_folder(folder)
-
-
-@contextmanager
-def locked_folder(folder: Path) -> Iterator[None]:
-    """Make a folder and keep other evaluations out of it; a killed process keeps nobody out.
-
-    Raises:
-        ConfigError: Another evaluation is at work in it.
-        RecordError: It cannot be written to.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise _cannot_use(folder, error) from error
-    try:
-        _lock(descriptor, folder)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, folder: Path) -> None:
-    """Lock an open file until it is closed."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise ConfigError(
-            f"--output_dir must not be in use. Got {str(folder)!r}, in which another evaluation "
-            "is at work. Wait for its end, or choose another folder."
-        ) from error
-    except OSError as error:
-        raise _cannot_use(folder, error) from error
-
-
-def _cannot_use(folder: Path, error: OSError) -> RecordError:
-    """Return the error for a folder that cannot be written to or locked."""
-    return RecordError(
-        f"{folder} must be a folder in which files can be made and locked. Got: "
-        f"{error.strerror}. Choose another --output_dir."
-    )
 
 
 def clear_evaluation(folder: Path) -> None:

@@ -17,7 +17,6 @@ from ml.evaluation.evaluation_folder import (
     check_evaluation_folder,
     clear_evaluation,
     evaluation_files_in,
-    locked_folder,
     settle_inputs,
 )
 from ml.evaluation.families import cases_of
@@ -38,6 +37,7 @@ from ml.evaluation.record_store import RecordStore
 from ml.evaluation.verdict import Json
 from ml.evaluation.worst_episodes import record_worst
 from ml.file_sums import SUMS_FILE, write_sums
+from ml.folder_lock import locked_folder
 from ml.provenance import (
     atomic_path,
     code_sha256,

@@ -19,7 +19,6 @@ from ml.evaluation.evaluation_folder import (
     EvaluationInputs,
     check_evaluation_folder,
     clear_evaluation,
-    locked_folder,
     settle_inputs,
 )
 from ml.evaluation.player_files import read_players
@@ -40,6 +39,7 @@ from ml.evaluation.robustness_plan import (
 )
 from ml.evaluation.robustness_points import axis_points
 from ml.evaluation.verdict import Json
+from ml.folder_lock import locked_folder
 from ml.provenance import (
     sha256_of_file,
     write_json_atomically,

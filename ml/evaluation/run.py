@@ -38,6 +38,7 @@ from ml.evaluation.verdict import build_report
 from ml.evaluation.verdict_text import format_report
 from ml.evaluation.worker_episodes import default_num_workers, open_workers
 from ml.file_sums import SUMS_FILE, write_sums
+from ml.folder_lock import locked_folder
 from ml.json_files import read_json
 from ml.policies.baselines import is_scripted_policy
 from ml.policies.checkpoint import check_fits
@@ -142,13 +143,14 @@ def read_model(args: argparse.Namespace) -> LoadedModel | None:
 
 
 def run_policies(
-    args: argparse.Namespace, model: LoadedModel | None
+    args: argparse.Namespace, model: LoadedModel | None, held: ExitStack
 ) -> tuple[list[EpisodeRecord], dict[str, list[EpisodeRecord]]]:
     """Run the policy, and the baselines unless they are skipped, on the same episodes.
 
     Args:
         args: The settled arguments.
         model: The trained policy, None for a scripted one.
+        held: Takes the lock of ``--output_dir``, once everything was checked.
 
     Returns:
         The policy's records, and those of each baseline by its name.
@@ -166,6 +168,9 @@ def run_policies(
     with closing(make_environment({})) as env, ExitStack() as stack:
         if model is not None:
             check_fits(model, env, args.model)
+        if args.output_dir is not None:
+            held.enter_context(locked_folder(args.output_dir))
+            check_output_dir(args)  # again: another evaluation may have come and gone
         workers = None
         num_played = args.episodes * (1 if args.skip_baselines else 1 + len(BASELINES))
         num_workers = min(args.workers or default_num_workers(num_played), args.episodes)
@@ -200,18 +205,12 @@ def save_evaluation(
     baselines: Mapping[str, Sequence[EpisodeRecord]],
     report: Mapping[str, Any],
 ) -> None:
-    """Write the report, its inputs and every episode into ``--output_dir``.
+    """Write the report, its inputs and every episode into ``--output_dir``, which exists.
 
     Raises:
         RecordError: The folder cannot be written.
     """
     folder = Path(args.output_dir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RecordError(
-            f"{folder} cannot be created: {error.strerror}. Choose another --output_dir."
-        ) from error
     save_episodes(folder, records, baselines)
     evaluation = {
         "timestamp": time_stamp(),
@@ -249,14 +248,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_output_dir(args)
     settle_inputs(args)
     model = read_model(args)
-    records, baselines = run_policies(args, model)
-    report = build_report(records, baselines)
-    sys.stdout.write(f"{args.model}: {args.episodes} episodes, split {args.split}\n")
-    sys.stdout.writelines(f"radio fault: {fault}\n" for fault in args.radio_fault)
-    sys.stdout.write(f"{format_report(report)}\n")
-    if args.output_dir is not None:
-        save_evaluation(args, model, records, baselines, report)
-        sys.stdout.write(f"Evaluation saved to: {args.output_dir}\n")
+    with ExitStack() as held:
+        records, baselines = run_policies(args, model, held)
+        report = build_report(records, baselines)
+        sys.stdout.write(f"{args.model}: {args.episodes} episodes, split {args.split}\n")
+        sys.stdout.writelines(f"radio fault: {fault}\n" for fault in args.radio_fault)
+        sys.stdout.write(f"{format_report(report)}\n")
+        if args.output_dir is not None:
+            save_evaluation(args, model, records, baselines, report)
+            sys.stdout.write(f"Evaluation saved to: {args.output_dir}\n")
 
 
 if __name__ == "__main__":

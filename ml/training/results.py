@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from ml.evaluation.episodes import EpisodeRecord
@@ -14,11 +15,13 @@ class TrainingResult(dict[str, Any]):
     Attributes:
         report: Objects to add to metrics.json beside `training`.
         workers: What became of the environments' processes, None without any.
+        lock: Keeps other processes out of the run's folder until it is closed or forgotten.
     """
 
     def __init__(self, summary: Mapping[str, Any], report: Mapping[str, Any]) -> None:
         super().__init__(summary)
         self.report = dict(report)
+        self.lock = ExitStack()
         self.workers: dict[str, Mapping[str, int] | None] = {}
 
 

@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from ml.evaluation.episodes import EpisodeRecord
 from ml.evaluation.verdict import build_report
 from ml.evaluation.verdict_text import format_report
 from ml.file_sums import write_sums
+from ml.folder_lock import LOCK_FILE, locked_folder
 from ml.policies.checkpoint import MODEL_FILE, load_policy
 from ml.provenance import sha256_of_file, write_json_atomically
 from ml.records import json_ready, time_stamp
@@ -70,11 +71,23 @@ def train(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     Raises:
         RoadSenseError: An input or the output folder cannot be used, or the simulator failed.
     """
-    stopped, state = stopped_run(args), None
-    if stopped is None:
+    with ExitStack() as held:
+        model_path, result = _train(args, held)
+        result.lock = held.pop_all()
+    return model_path, result
+
+
+def _train(args: argparse.Namespace, held: ExitStack) -> tuple[str, TrainingResult]:
+    """Train, and put the lock of the run's folder into ``held``."""
+    if getattr(args, "resume", None) is None:
         run_folder.name_run(args)
-        is_overwriting = getattr(args, "overwrite", False)
-        run_folder.check_is_free(args.output_dir, is_overwriting=is_overwriting)
+        _check_is_free(args)
+        if (Path(args.output_dir) / LOCK_FILE).exists():
+            with locked_folder(args.output_dir):  # else a process at work is told here already
+                pass
+    else:
+        held.enter_context(locked_folder(args.output_dir))
+    stopped, state = stopped_run(args), None
     inputs = run_folder.resolve_inputs(args, recipe.sumo_cfg_path(args))
     settings = recipe.manifest_settings(args, recipe.learner_settings(args))
     if stopped is None:
@@ -93,7 +106,7 @@ def train(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
         if judge is not None:
             stack.enter_context(closing(judge))
         if stopped is None or state is None:
-            manifest: Mapping[str, Any] = _start_run(args, inputs, settings)
+            manifest: Mapping[str, Any] = _start_run(args, inputs, settings, held)
             _say(f"Starting training: {args.total_timesteps} timesteps")
         else:
             manifest = stopped.note_beginning(state)
@@ -107,11 +120,21 @@ def train(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     return model_path, result
 
 
+def _check_is_free(args: argparse.Namespace) -> None:
+    """Check that a new run can have its folder."""
+    run_folder.check_is_free(args.output_dir, is_overwriting=getattr(args, "overwrite", False))
+
+
 def _start_run(
-    args: argparse.Namespace, inputs: run_folder.RunInputs, settings: Mapping[str, Any]
+    args: argparse.Namespace,
+    inputs: run_folder.RunInputs,
+    settings: Mapping[str, Any],
+    held: ExitStack,
 ) -> dict[str, Any]:
     """Write the manifest of a new run, in the place of an old one if asked; return it."""
     manifest = run_folder.build_manifest(args, inputs, settings)
+    held.enter_context(locked_folder(args.output_dir))
+    _check_is_free(args)  # again: another run may have begun there
     if getattr(args, "overwrite", False):
         remove_run(args.output_dir)
     run_folder.start_run(args.output_dir, manifest)
@@ -323,10 +346,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _run(args: argparse.Namespace) -> None:
     """Train, evaluate, compare and save, as far as that is not done."""
     model_path, training_metrics = train(args)
-    eval_metrics = None
-    with run_folder.failures_recorded(args.output_dir):
-        if not args.skip_eval:
-            eval_metrics = evaluate(model_path, args)
+    lock = getattr(training_metrics, "lock", nullcontext())
+    with lock, run_folder.failures_recorded(args.output_dir):
+        eval_metrics = None if args.skip_eval else evaluate(model_path, args)
         if isinstance(eval_metrics, EvaluationResult):
             compare_with_baselines(eval_metrics, args)
             save_episodes(args.output_dir, eval_metrics.records, eval_metrics.baselines)

@@ -153,7 +153,7 @@ def test_a_run_that_ends_early_says_so_in_its_manifest(tmp_path, monkeypatch, fa
 
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["status"] == status
     assert not (tmp_path / "out" / "model_final.zip").exists()
-    assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
+    assert [path.name for path in tmp_path.rglob(".*")] == [".lock"]
 
 
 def test_a_learning_rate_at_which_the_weights_diverge_is_one_line(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ LEAF_MODULES = {
     "ml.seeding",
     "ml.provenance",
     "ml.command_line",
+    "ml.folder_lock",
     "ml.html_page",
     "ml.kernels",
     "ml.processors",

@@ -80,6 +80,7 @@ def run(dataset_dir, tmp_path_factory):
 def test_run_folder_holds_what_is_documented_and_no_temporary_file(run):
     folder, _ = run
     assert sorted(path.name for path in folder.iterdir()) == [
+        ".lock",
         "baseline_episodes.jsonl",
         "checkpoints",
         "development.jsonl",
@@ -248,7 +249,7 @@ def test_interrupt_ends_with_130_and_leaves_no_half_written_file(tmp_path, start
     manifest = json.loads((tmp_path / "r" / "manifest.json").read_text())
     assert manifest["status"] == "interrupted"
     assert not (tmp_path / "r" / "model_final.zip").exists()
-    assert [path for path in (tmp_path / "r").rglob(".*") if path.is_file()] == []
+    assert [path.name for path in (tmp_path / "r").rglob(".*")] == [".lock"]
 
 
 def test_a_scenario_without_the_ego_is_refused_before_anything_is_created(tmp_path):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -13,7 +11,6 @@ from ml.evaluation.evaluation_folder import (
     EvaluationInputs,
     check_evaluation_folder,
     clear_evaluation,
-    locked_folder,
     settle_inputs,
 )
 
@@ -87,26 +84,6 @@ def test_inputs_with_a_list_in_the_place_of_hashes_are_one_line(tmp_path):
 
     with pytest.raises(RecordError, match="a value of another kind"):
         settle_inputs(tmp_path, INPUTS)
-
-
-def test_a_second_evaluation_in_a_folder_is_refused_while_one_is_at_work(tmp_path):
-    code = (
-        "import sys; from pathlib import Path; "
-        "from ml.evaluation.evaluation_folder import locked_folder\n"
-        "with locked_folder(Path(sys.argv[1])):\n    print('in', flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path / "e")],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as other:  # fmt: skip
-        assert other.stdout.readline() == "in\n"
-        with pytest.raises(ConfigError, match="another evaluation is at work"):
-            locked_folder(tmp_path / "e").__enter__()
-        other.kill()
-        other.wait()
-
-    with locked_folder(tmp_path / "e"):
-        pass
 
 
 def test_overwriting_removes_an_evaluation_and_nothing_else(tmp_path):
