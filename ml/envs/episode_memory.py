@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
-from ml.errors import SimulatorError
+from ml.errors import RoadSenseError, SimulatorError
 
 Options = Mapping[str, Any]
 
@@ -140,6 +140,7 @@ class RememberedEpisodes(gym.Wrapper[Any, Any, Any, Any]):
         super().__init__(env)
         self._begun = EpisodeSoFar(None, 0, None, None)
         self._actions: list[npt.NDArray[Any]] = []
+        self._scenario_id: str | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -147,13 +148,23 @@ class RememberedEpisodes(gym.Wrapper[Any, Any, Any, Any]):
         """Begin an episode and remember which one."""
         observation, info = self.env.reset(seed=seed, options=options)
         self._begun = EpisodeSoFar(info["master_seed"], info["episode_index"], options, None)
-        self._actions = []
+        self._actions, self._scenario_id = [], info.get("scenario_id")
         return observation, info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:  # noqa: ANN401 - an array
-        """Take a step and remember its action."""
+        """Take a step and remember its action.
+
+        Raises:
+            RoadSenseError: The environment's own, which then says where it was.
+        """
         self._actions.append(np.array(action))
-        return self.env.step(action)
+        try:
+            return self.env.step(action)
+        except RoadSenseError as error:
+            raise type(error)(
+                f"environment 0, seed {self._begun.seed}, episode {self._begun.index}, scenario "
+                f"{self._scenario_id}, step {len(self._actions)}: {error}"
+            ) from error
 
     def so_far(self) -> EpisodeSoFar:
         """Return the present episode."""

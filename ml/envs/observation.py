@@ -18,6 +18,7 @@ from ml.envs.observation_kernels import (
     observe,
     push_history,
 )
+from ml.errors import SimulatorError
 from ml.types import (
     CONTROL_PERIOD_S,
     MAX_PEERS,
@@ -142,12 +143,21 @@ class Observer:
         Args:
             ego_sensed: The ego's own sensors, shape (NUM_SENSED_FIELDS,).
             heard: What the board holds of each peer, shape (num_cars, NUM_HEARD_FIELDS).
+
+        Raises:
+            SimulatorError: A value is not finite.
         """
         ego = np.empty(NUM_EGO_FEATURES, dtype=np.float32)
         peers = np.empty((MAX_PEERS, NUM_PEER_FEATURES), dtype=np.float32)
         mask = np.empty(MAX_PEERS, dtype=np.float32)
-        observe(
+        is_finite = observe(
             ego_sensed, heard, self._history, self._slot_order,
             self._ego_bounds, self._peer_bounds, ego, peers, mask,
         )  # fmt: skip
+        if not is_finite:
+            is_ours = np.isfinite(ego_sensed).all() and np.isfinite(self._history).all()
+            source = "the frames it heard" if is_ours else "the ego's own sensors"
+            raise SimulatorError(
+                f"observation must be finite. Got NaN or infinity from {source}. Report it."
+            )
         return {"ego": ego, "peers": peers, "peer_mask": mask}

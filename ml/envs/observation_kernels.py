@@ -121,6 +121,15 @@ def _clip(values: Float32Array, bounds: Float32Array) -> None:
 
 
 @kernel
+def _sum(values: Float32Array) -> float:
+    """Return the sum of values, which is finite only if all of them are."""
+    total = 0.0
+    for index in range(values.shape[0]):
+        total += values[index]
+    return total
+
+
+@kernel
 def observe(
     ego_sensed: FloatArray,
     heard: FloatArray,
@@ -131,7 +140,7 @@ def observe(
     ego_out: Float32Array,
     peers_out: Float32Array,
     mask_out: Float32Array,
-) -> None:
+) -> bool:
     """Write the observation, clipped to its bounds, into the three output arrays.
 
     Args:
@@ -145,7 +154,11 @@ def observe(
         ego_out: Shape (NUM_EGO_FEATURES,).
         peers_out: Shape (MAX_PEERS, NUM_PEER_FEATURES); zeros where the mask is 0.
         mask_out: Shape (MAX_PEERS,).
+
+    Returns:
+        Whether every value was finite before it was clipped.
     """
+    total = 0.0
     peers_out[:] = 0.0
     mask_out[:] = 0.0
     slots = slot_order.copy()
@@ -165,9 +178,12 @@ def observe(
         out[7] = row[HEARD_STATE_AGE]
         out[8] = row[HEARD_SEQUENCE_GAP]
         out[9] = row[HEARD_HOP_COUNT]
+        total += _sum(out)
         _clip(out, peer_bounds)
     for sample in range(NUM_HISTORY_SAMPLES):
         ego_out[sample] = history[sample * HISTORY_STRIDE, 0]
         ego_out[NUM_HISTORY_SAMPLES + sample] = history[sample * HISTORY_STRIDE, 1]
     ego_out[2 * NUM_HISTORY_SAMPLES] = num_shown
+    total += _sum(ego_out)
     _clip(ego_out, ego_bounds)
+    return math.isfinite(total)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from ml.envs.reward_kernels import NUM_TERMS, write_reward_terms
+from ml.errors import SimulatorError
 from ml.types import CONTROL_PERIOD_S, FloatArray
 
 
@@ -72,10 +74,19 @@ class RewardFunction:
             driver_command_mps2: What the driver alone commanded.
             free_speed_mps: The speed to keep where no car is ahead.
             impact_speed_mps: Closing speed at contact in this step, None without contact.
+
+        Raises:
+            SimulatorError: The reward is not finite.
         """
         impact = -1.0 if impact_speed_mps is None else impact_speed_mps
         reward = write_reward_terms(
             cars, previous_acceleration_mps2, driver_command_mps2, free_speed_mps, impact,
             CONTROL_PERIOD_S, self._weights, self._terms,
         )  # fmt: skip
-        return reward, dict(zip(self.names, self._terms.tolist(), strict=True))
+        terms = dict(zip(self.names, self._terms.tolist(), strict=True))
+        if not math.isfinite(reward):
+            lost = [name for name, term in terms.items() if not math.isfinite(term)]
+            raise SimulatorError(
+                f"reward must be finite. Got {reward} with {', '.join(lost)}. Report it."
+            )
+        return reward, terms

@@ -15,13 +15,17 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import ActorCriticPolicy
 
-from ml.errors import ConfigError, PolicyError, RecordError
-from ml.policies.deep_set_policy import clamp_action_std, has_finite_weights
+from ml.errors import ConfigError, PolicyError, RecordError, RoadSenseError
+from ml.policies.deep_set_policy import clamp_action_std
 from ml.policies.model_file import write_model
 from ml.progress import ProgressDisplay
 from ml.training.stage_shares import StageClock, StageShares
 
+CALM_DOWN = "Lower --learning_rate or --ent_coef."
+"""What to do where the learner has lost its numbers."""
+
 _EPISODES_IN_MEAN = 100
+_LOSSES = ("policy_gradient_loss", "value_loss", "entropy_loss", "approx_kl", "loss")
 
 
 def save_model_atomically(model: BaseAlgorithm, path: str | Path) -> None:
@@ -58,6 +62,32 @@ class BoundedLogStdCallback(BaseCallback):
     def _clamp(self) -> None:
         clamp_action_std(actor_critic_of(self.model))
         self.logger.record("train/log_std", mean_log_std(self.model))
+
+
+class FiniteUpdateCallback(BaseCallback):
+    """End the training after an update that left a loss or a weight that is no finite number.
+
+    It comes before the state is saved.
+    """
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        self._check()
+
+    def _on_training_end(self) -> None:
+        self._check()
+
+    def _check(self) -> None:
+        for name in _LOSSES:
+            value = self.logger.name_to_value.get(f"train/{name}", 0.0)
+            if not math.isfinite(value):
+                raise PolicyError(
+                    f"{name} of the update after {self.num_timesteps} steps must be finite. "
+                    f"Got {value}. {CALM_DOWN}"
+                )
+        check_weights(self.model)
 
 
 class CheckpointCallback(BaseCallback):
@@ -241,23 +271,41 @@ class ProgressCallback(BaseCallback):
 
 @contextmanager
 def divergence_told(model: BaseAlgorithm) -> Iterator[None]:
-    """Say in one line if the block leaves the model with weights that are no numbers.
+    """Say in one line if the block fails because the model gives no numbers any more.
 
     Raises:
-        PolicyError: The weights are not finite, whether or not torch has noticed.
+        PolicyError: That is so.
     """
-    failure: ValueError | None = None
     try:
         yield
+    except RoadSenseError:
+        raise
     except ValueError as error:  # how torch refuses to draw an action from NaN
-        failure = error
-    if not has_finite_weights(actor_critic_of(model)):
-        raise PolicyError(
-            f"the policy's weights must stay finite. Got NaN or infinity after "
-            f"{model.num_timesteps} steps. Lower --learning_rate or --ent_coef."
-        ) from failure
-    if failure is not None:
-        raise failure
+        check_weights(model, error)
+        if not str(error).startswith("Expected parameter"):
+            raise
+        raise PolicyError(  # large weights overflow before they are infinite themselves
+            f"the policy's action must stay finite. Got NaN or infinity after "
+            f"{model.num_timesteps} steps. {CALM_DOWN}"
+        ) from error
+
+
+def check_weights(model: BaseAlgorithm, cause: Exception | None = None) -> None:
+    """Check that the model's weights are finite.
+
+    Args:
+        model: The model.
+        cause: What led to the question.
+
+    Raises:
+        PolicyError: They are not.
+    """
+    for name, weights in actor_critic_of(model).named_parameters():
+        if not weights.isfinite().all():
+            raise PolicyError(
+                f"the policy's weights must stay finite. Got NaN or infinity in {name} after "
+                f"{model.num_timesteps} steps. {CALM_DOWN}"
+            ) from cause
 
 
 def actor_critic_of(model: BaseAlgorithm) -> ActorCriticPolicy:

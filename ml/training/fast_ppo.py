@@ -7,6 +7,7 @@ nothing of this module. The same seed draws the same random numbers in the same 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from ml.policies.deep_set_kernels import NetworkArrays, forward_scratch
 from ml.policies.fast_forward import as_rows, networks_of, scales_of
 from ml.policies.row_forward_kernels import forward_observation, row_memory_size, transposed
 from ml.training import fast_update, ppo_kernels, rollout_kernels
+from ml.training.callbacks import CALM_DOWN
 from ml.training.reward_scaling import ScaledRewards
 from ml.training.rollout_actor import (
     ACTIONS,
@@ -182,6 +184,7 @@ class FastPPO(PPO):
         settings = fast_update.update_settings(self, clip_range(progress), value_range)
         with fast_update.one_blas_thread():
             epochs = self._run_epochs(settings)
+        _check_losses(epochs, self.num_timesteps)
         losses = np.concatenate(epochs)
         buffer = self.rollout_buffer
         for name, column in _MEANS.items():
@@ -300,6 +303,26 @@ class _Actor:
             for ego, peers, mask in zip(*rows, strict=True)
         ]
         return np.array(values, np.float32)
+
+
+def _check_losses(epochs: Sequence[FloatArray], num_timesteps: int) -> None:
+    """Check that every loss of an update is finite.
+
+    Args:
+        epochs: Losses of the minibatches of each pass, each of shape (minibatches, NUM_LOSSES).
+        num_timesteps: Steps of the training so far, for the message.
+
+    Raises:
+        PolicyError: One is not.
+    """
+    for number, losses in enumerate(epochs, start=1):
+        if not np.isfinite(losses).all():
+            index, column = np.argwhere(~np.isfinite(losses))[0]
+            raise PolicyError(
+                f"{ppo_kernels.LOSS_NAMES[column]} of minibatch {index + 1} in pass {number} of "
+                f"the update after {num_timesteps} steps must be finite. Got "
+                f"{losses[index, column]}. {CALM_DOWN}"
+            )
 
 
 def _store(

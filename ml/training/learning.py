@@ -30,12 +30,14 @@ from ml.training import recipe, run_folder, run_logs
 from ml.training.callbacks import (
     BoundedLogStdCallback,
     CheckpointCallback,
+    FiniteUpdateCallback,
     ProgressCallback,
     actor_critic_of,
     divergence_told,
     save_model_atomically,
 )
 from ml.training.development import DevelopmentCallback, DevelopmentEpisodes
+from ml.training.failure_state import failure_kept
 from ml.training.imitation import imitate_oracle
 from ml.training.learner_state import Learning, Resumable, capture, restore, restore_log
 from ml.training.learners import choose_learner, scale_rewards
@@ -206,19 +208,25 @@ def learn(
         kwargs = recipe.environment_kwargs(args, "train")
         say(imitate_oracle(actor_critic_of(model), kwargs, num_episodes, args.seed))
     try:
-        with divergence_told(model), StopRequest() as stop:
+        with StopRequest() as stop:
             saving = StateCallback(
-                lambda: _save_state(args, learning, beginning.identity),
+                lambda: _captured(args, learning),
+                lambda state: _save_state(args, state, beginning.identity),
                 recipe.checkpoint_interval(args),
                 stop=stop,
                 begun_at=begun_at,
                 on_start=None if state is None else lambda: restore_log(model, state),
             )
-            model.learn(
-                total_timesteps=args.total_timesteps - begun_at,
-                callback=[saving, *callbacks.in_order, PatienceCallback(stop)],
-                reset_num_timesteps=state is None,
-            )
+            every = [FiniteUpdateCallback(), saving, *callbacks.in_order, PatienceCallback(stop)]
+            with (
+                failure_kept(args.output_dir, beginning.identity, model, lambda: saving.latest),
+                divergence_told(model),
+            ):
+                model.learn(
+                    total_timesteps=args.total_timesteps - begun_at,
+                    callback=every,
+                    reset_num_timesteps=state is None,
+                )
     finally:
         callbacks.progress.close()
     path = Path(args.output_dir) / MODEL_FILE
@@ -227,15 +235,21 @@ def learn(
     return model.num_timesteps, learner
 
 
-def _save_state(args: argparse.Namespace, learning: Learning, identity: dict[str, Any]) -> None:
+def _captured(args: argparse.Namespace, learning: Learning) -> RunState:
+    """Return the state of a training, with the lengths of its logs."""
+    state = capture(learning)
+    content = {**state.content, LOGS: run_logs.log_sizes(args.output_dir)}
+    return RunState(state.num_steps, state.arrays, content)
+
+
+def _save_state(args: argparse.Namespace, state: RunState, identity: dict[str, Any]) -> None:
     """Write the state of a training, and what it depends on, to the disk."""
     folder = Path(args.output_dir)
-    state = capture(learning)
-    make_durable([*model_files(folder / run_folder.BEST_MODEL_FILE), folder])
-    content = {**state.content, LOGS: run_logs.log_sizes(folder)}
+    logs = [folder / name for name in state.content[LOGS]]
+    make_durable([*model_files(folder / run_folder.BEST_MODEL_FILE), *logs, folder])
     write_state(
         folder / run_folder.CHECKPOINT_FOLDER,
-        RunState(state.num_steps, state.arrays, content),
+        state,
         identity,
         getattr(args, "keep_checkpoints", None) or DEFAULT_NUM_STATES,
     )

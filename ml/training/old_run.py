@@ -9,6 +9,7 @@ from ml.bounded_files import LARGEST_DOCUMENT_BYTES, UnusableFileError
 from ml.errors import ConfigError, RecordError
 from ml.json_files import read_json
 from ml.policies.checkpoint import model_files
+from ml.training.failure_state import FAILURE_FOLDER, ROLLOUT_FILE
 from ml.training.run_folder import CHECKPOINT_FOLDER, RUN_FILES, RUN_MANIFEST, TENSORBOARD_FOLDER
 from ml.training.run_state import ARRAYS_FILE, STATE_FILE, remove_leftovers, state_folders
 
@@ -16,6 +17,9 @@ _FILES_BELOW = (
     *(str(path) for path in model_files(f"{CHECKPOINT_FOLDER}/deep_sets_*_steps.zip")),
     f"{CHECKPOINT_FOLDER}/state_*/{STATE_FILE}",
     f"{CHECKPOINT_FOLDER}/state_*/{ARRAYS_FILE}",
+    f"{FAILURE_FOLDER}/state_*/{STATE_FILE}",
+    f"{FAILURE_FOLDER}/state_*/{ARRAYS_FILE}",
+    f"{FAILURE_FOLDER}/state_*/{ROLLOUT_FILE}",
     f"{TENSORBOARD_FOLDER}/PPO_*/events.out.tfevents.*",
 )
 
@@ -75,6 +79,8 @@ def remove_unfinished(folder: str | Path) -> None:
         for path in checkpoints.glob(".deep_sets_*_steps.*"):
             path.unlink()
         remove_leftovers(checkpoints)
+    if not (root / FAILURE_FOLDER).is_symlink():
+        remove_leftovers(root / FAILURE_FOLDER)
 
 
 def remove_run(folder: str | Path) -> None:
@@ -88,9 +94,10 @@ def remove_run(folder: str | Path) -> None:
         for path in run_files_in(root):
             path.unlink()
         remove_unfinished(root)
-        checkpoints = root / CHECKPOINT_FOLDER
-        states = () if checkpoints.is_symlink() else state_folders(checkpoints).values()
-        for below in (*states, checkpoints, *root.glob(f"{TENSORBOARD_FOLDER}/PPO_*")):
+        folders = [root / CHECKPOINT_FOLDER, root / FAILURE_FOLDER]
+        states = [path for one in folders if not one.is_symlink()
+                  for path in state_folders(one).values()]  # fmt: skip
+        for below in (*states, *folders, *root.glob(f"{TENSORBOARD_FOLDER}/PPO_*")):
             if below.is_dir() and not below.is_symlink() and not any(below.iterdir()):
                 below.rmdir()
     except OSError as error:

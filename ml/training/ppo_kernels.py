@@ -23,6 +23,14 @@ from ml.types import Float32Array, FloatArray, IntArray
 
 POLICY_LOSS, VALUE_LOSS, ENTROPY_LOSS, CLIP_FRACTION, APPROX_KL, LOSS = range(6)
 NUM_LOSSES = 6
+LOSS_NAMES = (
+    "policy loss",
+    "value loss",
+    "entropy loss",
+    "clip fraction",
+    "KL",
+    "loss",
+)
 
 _ZERO, _HALF, _ONE, _TWO = (np.float32(value) for value in (0.0, 0.5, 1.0, 2.0))
 _LOG_SQRT_2_PI = np.float32(0.5 * np.log(2.0 * np.pi))

@@ -257,15 +257,19 @@ def update_manifest(output_dir: str | Path | None, changes: Mapping[str, Any]) -
 
 @contextmanager
 def failures_recorded(output_dir: str | Path | None) -> Iterator[None]:
-    """Write into the manifest that the block was interrupted or failed, and pass it on."""
+    """Write into the manifest that the block was interrupted or failed, and pass it on.
+
+    Where that cannot be written either, as on a full disk, the manifest stays as it was.
+    """
     try:
         yield
-    except KeyboardInterrupt:
-        update_manifest(output_dir, {"status": "interrupted", "finished_at": time_stamp()})
-        raise
-    except Exception as error:
-        failure = {"status": "failed", "finished_at": time_stamp(), "failure": str(error)}
-        update_manifest(output_dir, failure)
+    except (KeyboardInterrupt, Exception) as error:
+        is_stop = isinstance(error, KeyboardInterrupt)
+        end = {"status": "interrupted"} if is_stop else {"status": "failed", "failure": str(error)}
+        try:
+            update_manifest(output_dir, {**end, "finished_at": time_stamp()})
+        except RecordError as second:
+            error.add_note(f"The manifest does not say so: {second}")
         raise
 
 

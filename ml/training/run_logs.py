@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ml.errors import RecordError
 from ml.training.run_folder import DEVELOPMENT_FILE, PROGRESS_FILE, TENSORBOARD_FOLDER
-from ml.training.run_state import make_durable
 
 _ROWS = (PROGRESS_FILE, DEVELOPMENT_FILE)
 _CURVES = f"{TENSORBOARD_FOLDER}/PPO_*/events.out.tfevents.*"
@@ -20,11 +19,9 @@ def _logs_in(folder: Path) -> list[Path]:
 
 
 def log_sizes(output_dir: str | Path) -> dict[str, int]:
-    """Return the present size of each log of a run by its name [bytes], all of it on the disk."""
+    """Return the present size of each log of a run by its name [bytes]."""
     folder = Path(output_dir)
-    logs = _logs_in(folder)
-    make_durable([folder, *logs])
-    return {str(path.relative_to(folder)): path.stat().st_size for path in logs}
+    return {str(path.relative_to(folder)): path.stat().st_size for path in _logs_in(folder)}
 
 
 def cut_back(output_dir: str | Path, sizes: Mapping[str, int]) -> None:

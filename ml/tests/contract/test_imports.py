@@ -118,6 +118,7 @@ PACKAGES = {
     "ml.reporting": {"numpy"},
     "ml.evaluation.player_files": {"torch", "stable_baselines3"},
     "ml.training": {"numpy", "gymnasium", "rich", "torch", "stable_baselines3"},
+    "ml.training.failure_state": {"safetensors", "stable_baselines3"},
     "ml.training.run_state": {"numpy", "safetensors"},
     "ml.verification": {"gymnasium", "torch"},
     "ml.training.fast_update": {"numpy", "scipy", "threadpoolctl", "torch", "stable_baselines3"},

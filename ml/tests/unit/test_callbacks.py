@@ -10,6 +10,7 @@ import pytest
 import torch
 from gymnasium import spaces
 from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
@@ -18,6 +19,7 @@ from ml.progress import ProgressDisplay
 from ml.training.callbacks import (
     BoundedLogStdCallback,
     CheckpointCallback,
+    FiniteUpdateCallback,
     ProgressCallback,
     divergence_told,
     save_model_atomically,
@@ -193,19 +195,49 @@ def test_learning_that_diverges_before_it_can_act_is_one_line_with_the_steps():
     model = make_model()
     lose_weights(model)
 
-    with pytest.raises(PolicyError, match=r"weights must stay finite.*after 0 steps") as caught:  # noqa: SIM117
-        with divergence_told(model):
-            model.learn(40)
+    said = r"finite\. Got NaN or infinity in action_net\.weight after 0 steps"
+    with pytest.raises(PolicyError, match=said) as caught, divergence_told(model):
+        model.learn(40)
 
     assert "\n" not in str(caught.value)
     assert "--learning_rate" in str(caught.value)
 
 
-def test_learning_that_diverges_in_its_last_update_is_told_too():
+class Losing(BaseCallback):
+    """Lets something be no number after the update of so many steps."""
+
+    def __init__(self, num_steps, lose):
+        super().__init__()
+        self._num_steps, self._lose = num_steps, lose
+
+    def _on_step(self):
+        return True
+
+    def _on_rollout_start(self):
+        if self.num_timesteps == self._num_steps:
+            self._lose(self.model)
+
+    def _on_training_end(self):
+        self._on_rollout_start()
+
+
+def lose_loss(model):
+    model.logger.record("train/value_loss", math.inf)
+
+
+@pytest.mark.parametrize("num_steps", [20, 40])
+@pytest.mark.parametrize(
+    ("lose", "said"),
+    [(lose_weights, r"in action_net\.weight after {} steps"),
+     (lose_loss, r"value_loss of the update after {} steps must be finite\. Got inf\.")],
+)  # fmt: skip
+def test_update_that_loses_the_numbers_ends_the_learning(num_steps, lose, said):
     model = make_model()
 
-    with pytest.raises(PolicyError, match="weights must stay finite"), divergence_told(model):
-        lose_weights(model)
+    with pytest.raises(PolicyError, match=said.format(num_steps)):
+        model.learn(40, callback=[Losing(num_steps, lose), FiniteUpdateCallback()])
+
+    assert model.num_timesteps == num_steps
 
 
 def test_another_failure_of_the_learning_stays_what_it_is():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ml.envs.observation import EGO_FEATURES, PEER_FEATURES, Observer, observation_space
 from ml.envs.observation_kernels import NUM_EGO_FEATURES, NUM_PEER_FEATURES
+from ml.errors import SimulatorError
 from ml.types import (
     HEARD_IS_FRESH,
     HEARD_TIME_SINCE_RECEPTION,
@@ -155,6 +156,28 @@ def test_values_beyond_the_bounds_are_clipped():
 
     assert shown(observation)[0][FORWARD] == 300.0
     assert observation_space().contains(observation)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("field", [SENSED_SPEED, SENSED_X, HEARD_TIME_SINCE_RECEPTION])
+def test_frame_that_is_no_number_is_refused(field, value):
+    heard = make_heard((30.0, 0.0, 20.0, 0.0, 0.0, 0.1))
+    heard[1, field] = value
+    with pytest.raises(SimulatorError, match="Got NaN or infinity from the frames it heard"):
+        observe(make_ego(), heard)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("name", ["speed", "acceleration"])
+def test_sensor_that_gives_no_number_is_refused_without_any_peer(name, value):
+    with pytest.raises(SimulatorError, match="from the ego's own sensors"):
+        observe(make_ego(**{name: value}), make_heard())
+
+
+def test_frame_that_is_not_shown_may_hold_anything():
+    heard = make_heard((30.0, 0.0, 20.0, 0.0, 0.0, 0.1))
+    heard[1, SENSED_SPEED], heard[1, HEARD_IS_FRESH] = math.nan, 0.0
+    assert shown(observe(make_ego(), heard)).shape == (0, NUM_PEER_FEATURES)
 
 
 def test_history_holds_one_second_newest_first():

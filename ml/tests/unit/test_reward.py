@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from ml.envs.reward import REWARD_TERMS, RewardFunction
+from ml.errors import SimulatorError
 from ml.tests.unit.test_safety_kernels import make_cars
 from ml.types import CAR_BRAKE_TARGET
 
@@ -84,3 +87,9 @@ def test_lost_speed_counts_against_the_car_ahead_or_the_free_speed():
     assert terms_of(make_cars((0.0, 10.0, 0.0), (85.0, 20.0, 0.0)))["lost_speed"] == 0.5
     assert terms_of(make_cars((0.0, 10.0, 0.0)), free_speed=14.0)["lost_speed"] == 0.2
     assert terms_of(make_cars((0.0, 20.0, 0.0), (85.0, 10.0, 0.0)))["lost_speed"] == 0.0
+
+
+def test_reward_that_is_no_number_is_refused_with_the_term_that_is_none():
+    cars = make_cars((0.0, 20.0, 0.0), (35.0, 20.0, 0.0))
+    with pytest.raises(SimulatorError, match=r"^reward must be finite\. Got -inf with collision\."):
+        terms_of(cars, impact=math.inf)
