@@ -56,6 +56,12 @@ class RecordError(RoadSenseError, RuntimeError):
     """A result file could not be written, or does not match its hash."""
 
 
+def cannot_write(path: object, error: OSError) -> RecordError:
+    """Return the error for a file that could not be written, as on a full disk."""
+    reason = error.strerror or str(error)
+    return RecordError(f"{path} cannot be written: {reason}. Make room, or choose another folder.")
+
+
 def one_line(text: str) -> str:
     r"""Return ``text`` as a terminal can show it: on one line, printable, and cut when very long.
 

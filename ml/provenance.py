@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ml.bounded_files import UnusableFileError, check_regular
-from ml.errors import RecordError
+from ml.errors import RecordError, cannot_write
 
 REPOSITORY_ROOT = Path(__file__).resolve().parent.parent
 RECORDED_PACKAGES = (
@@ -93,7 +93,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         )
         os.close(handle)
     except OSError as error:
-        raise _cannot_write(target, error) from error
+        raise cannot_write(target, error) from error
     temporary = Path(name)
     try:
         yield temporary
@@ -101,16 +101,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.replace(target)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise _cannot_write(target, error) from error
+        raise cannot_write(target, error) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def _cannot_write(target: Path, error: OSError) -> RecordError:
-    """Return the error for a file that could not be written."""
-    reason = error.strerror or str(error)
-    return RecordError(f"{target} cannot be written: {reason}. Choose another folder.")
 
 
 def write_text_atomically(path: str | Path, text: str) -> None:

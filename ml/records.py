@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ml.errors import cannot_write
 from ml.provenance import write_text_atomically
 
 
@@ -18,6 +21,28 @@ def write_json_lines(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> Non
     """Write one JSON object a line, the file whole or not at all."""
     lines = [json.dumps(json_ready(row), allow_nan=False) + "\n" for row in rows]
     write_text_atomically(path, "".join(lines))
+
+
+def append_json_line(path: str | Path, row: Mapping[str, Any]) -> None:
+    """Append one JSON object as a line, whole or not at all; NaN and infinity are refused.
+
+    Raises:
+        RecordError: The file cannot be written.
+    """
+    line = (json.dumps(row, allow_nan=False) + "\n").encode()
+    try:
+        with Path(path).open("ab", buffering=0) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            try:
+                written = 0
+                while written < len(line):
+                    written += stream.write(line[written:])
+            except OSError:
+                with suppress(OSError):  # a device has no size
+                    stream.truncate(size)
+                raise
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def json_ready(value: Any) -> Any:  # noqa: ANN401 - any value in, any JSON value out

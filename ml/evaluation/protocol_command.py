@@ -113,16 +113,16 @@ def play_and_judge(
     Returns:
         What was written to ``evaluation.json``.
     """
-    with RecordStore(folder, [player.policy_id for player in plan.players]) as store:
-        try:
-            play_missing(plan, store, num_workers=num_workers, is_quiet=is_quiet)
-            store.put_in_order()
-            evaluation = _judge(plan, store)
-            write_json_atomically(folder / EVALUATION_FILE, evaluation)
-            record_worst(plan, store, folder, num_workers=num_workers, is_quiet=is_quiet)
-        except KeyboardInterrupt:
-            say_what_is_kept(folder, store, plan)
-            raise
+    store = RecordStore(folder, [player.policy_id for player in plan.players])
+    try:
+        play_missing(plan, store, num_workers=num_workers, is_quiet=is_quiet)
+        store.put_in_order()
+        evaluation = _judge(plan, store)
+        write_json_atomically(folder / EVALUATION_FILE, evaluation)
+        record_worst(plan, store, folder, num_workers=num_workers, is_quiet=is_quiet)
+    except KeyboardInterrupt:
+        say_what_is_kept(folder, store, plan)
+        raise
     return evaluation
 
 

@@ -7,19 +7,16 @@ that the files depend neither on the number of workers nor on interruptions.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TextIO
 
 from ml.bounded_files import LARGEST_RECORDS_BYTES, UnusableFileError, read_bounded
 from ml.errors import RecordError
 from ml.evaluation.episodes import EpisodeRecord
 from ml.evaluation.record_files import RECORDS_FOLDER
 from ml.json_files import parse_json
-from ml.records import write_json_lines
+from ml.records import append_json_line, write_json_lines
 
 RowKey = tuple[str, str]
 """Radio preset and case id."""
@@ -43,7 +40,6 @@ class RecordStore:
 
     def __init__(self, folder: Path, policy_ids: Iterable[str]) -> None:
         self._folder = folder / RECORDS_FOLDER
-        self._files: dict[str, TextIO] = {}
         try:
             self._folder.mkdir(exist_ok=True)
         except OSError as error:
@@ -76,43 +72,13 @@ class RecordStore:
             RecordError: It cannot be written.
         """
         policy_id = row["policy"]
-        path = self.path(policy_id)
-        try:
-            if policy_id not in self._files:
-                self._files[policy_id] = path.open("a", encoding="utf-8")
-            self._files[policy_id].write(json.dumps(row, allow_nan=False) + "\n")
-            self._files[policy_id].flush()
-        except OSError as error:
-            raise RecordError(
-                f"{path} must be a file that can be written. Got: {error.strerror}. Make room, "
-                "then run the same command again to continue."
-            ) from error
+        append_json_line(self.path(policy_id), row)
         self._rows[policy_id][row_key(row)] = _compact(row)
 
     def put_in_order(self) -> None:
         """Write every policy's rows anew, by radio preset and case."""
-        self.close()
         for policy_id in self._rows:
             write_json_lines(self.path(policy_id), self.rows(policy_id))
-
-    def close(self) -> None:
-        """Close the files; safe to call again."""
-        for stream in self._files.values():
-            stream.close()
-        self._files.clear()
-
-    def __enter__(self) -> Self:
-        """Return the store."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the files."""
-        self.close()
 
     def _read(self, policy_id: str) -> dict[RowKey, EpisodeRecord]:
         """Return the rows of a policy's file, without a torn last line, which is cut off."""

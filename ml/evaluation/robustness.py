@@ -95,20 +95,20 @@ def _play(
 ) -> Json:
     """Play what a folder does not hold yet, and return the curves."""
     policy_ids = [player.policy_id for player in plan.players]
-    with RecordStore(folder, policy_ids) as store:
-        try:
-            play_missing(plan, store, num_workers=args.workers, is_quiet=args.quiet)
-        except KeyboardInterrupt:
-            say_what_is_kept(folder, store, plan)
-            raise
-        store.put_in_order()
-        rows = {policy_id: store.rows(policy_id) for policy_id in policy_ids}
-        check_pairing(rows)
-        axes = {
-            axis: axis_points(axis, [each for each in plan.levels if each.axis == axis], rows)
-            for axis in settings.axes
-        }
-        hashes = {name: sha256_of_file(store.path(name)) for name in policy_ids}
+    store = RecordStore(folder, policy_ids)
+    try:
+        play_missing(plan, store, num_workers=args.workers, is_quiet=args.quiet)
+    except KeyboardInterrupt:
+        say_what_is_kept(folder, store, plan)
+        raise
+    store.put_in_order()
+    rows = {policy_id: store.rows(policy_id) for policy_id in policy_ids}
+    check_pairing(rows)
+    axes = {
+        axis: axis_points(axis, [each for each in plan.levels if each.axis == axis], rows)
+        for axis in settings.axes
+    }
+    hashes = {name: sha256_of_file(store.path(name)) for name in policy_ids}
     curves: Json = json_ready(
         {
             "settings": vars(settings),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections import deque
@@ -15,10 +14,11 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import ActorCriticPolicy
 
-from ml.errors import ConfigError, PolicyError, RecordError, RoadSenseError
+from ml.errors import ConfigError, PolicyError, RoadSenseError, cannot_write
 from ml.policies.deep_set_policy import clamp_action_std
 from ml.policies.model_file import write_model
 from ml.progress import ProgressDisplay
+from ml.records import append_json_line
 from ml.training.stage_shares import StageClock, StageShares
 
 CALM_DOWN = "Lower --learning_rate or --ent_coef."
@@ -39,7 +39,7 @@ def save_model_atomically(model: BaseAlgorithm, path: str | Path) -> None:
         try:
             model.save(temporary)
         except OSError as error:
-            raise RecordError(f"{path} cannot be written: {error.strerror}. Free space.") from error
+            raise cannot_write(path, error) from error
 
     write_model(model, path, save_zip)
 
@@ -264,8 +264,7 @@ class ProgressCallback(BaseCallback):
             "log_std": _finite(mean_log_std(self.model)),
             "shares": vars(shares) if shares else None,
         }
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row, allow_nan=False) + "\n")
+        append_json_line(self._path, row)
         self._num_episodes = self._num_collisions = 0
 
 

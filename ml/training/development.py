@@ -6,7 +6,6 @@ choice, so ``model_best.zip`` can be judged on the latter without bias.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from ml.evaluation.worker_episodes import open_workers
 from ml.policies.checkpoint import MODEL_FILE
 from ml.policies.model_file import copy_model
 from ml.provenance import sha256_of_file
-from ml.records import json_ready
+from ml.records import append_json_line, json_ready
 from ml.training.callbacks import save_model_atomically
 from ml.training.run_folder import BEST_MODEL_FILE, DEVELOPMENT_FILE
 
@@ -149,8 +148,7 @@ class DevelopmentCallback(BaseCallback):
             **summarise(records),
         }
         self.evaluations.append(row)
-        with (self._folder / DEVELOPMENT_FILE).open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(json_ready(row), allow_nan=False) + "\n")
+        append_json_line(self._folder / DEVELOPMENT_FILE, json_ready(row))
         self.logger.record("development/mean_return", row["mean_return"])
         self.logger.record("development/collisions", row["collisions"])
         if self.best is None or row["mean_return"] > self.best["mean_return"]:

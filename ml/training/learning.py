@@ -36,6 +36,7 @@ from ml.training.callbacks import (
     divergence_told,
     save_model_atomically,
 )
+from ml.training.curves import curves_told
 from ml.training.development import DevelopmentCallback, DevelopmentEpisodes
 from ml.training.failure_state import failure_kept
 from ml.training.imitation import imitate_oracle
@@ -219,6 +220,7 @@ def learn(
             )
             every = [FiniteUpdateCallback(), saving, *callbacks.in_order, PatienceCallback(stop)]
             with (
+                curves_told(args.output_dir),
                 failure_kept(args.output_dir, beginning.identity, model, lambda: saving.latest),
                 divergence_told(model),
             ):

@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from ml.bounded_files import LARGEST_DOCUMENT_BYTES
-from ml.errors import RecordError, one_line
+from ml.errors import RecordError, cannot_write, one_line
 from ml.json_files import read_json
 from ml.provenance import sha256_of_file, sha256_of_text
 
@@ -92,9 +92,7 @@ def write_state(
                     if steps <= state.num_steps][:-num_kept]:  # fmt: skip
             _remove(old)
     except OSError as error:
-        raise RecordError(
-            f"{target} cannot be written: {error.strerror}. Free space, then go on with --resume."
-        ) from error
+        raise cannot_write(target, error) from error
     return target
 
 

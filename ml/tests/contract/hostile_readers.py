@@ -133,7 +133,7 @@ def _radio(folder: Path) -> None:
 def _records(folder: Path) -> None:
     """Read records for a comparison, and to continue their evaluation."""
     read_policy_records(str(folder / "records" / f"{JUDGED}.jsonl"))
-    RecordStore(folder, [JUDGED]).close()
+    RecordStore(folder, [JUDGED])
 
 
 def _recording(folder: Path) -> None:

@@ -24,42 +24,41 @@ def test_a_row_is_on_the_disk_as_soon_as_it_is_added(tmp_path):
     store.add(row("H-0001", speed_mps=12.5))
 
     assert [json.loads(line) for line in lines_of(store)] == [row("H-0001", speed_mps=12.5)]
-    store.close()
 
 
 def test_rows_are_there_again_when_the_folder_is_opened_again(tmp_path):
-    with RecordStore(tmp_path, ["net", "aeb"]) as store:
-        store.add(row("H-0001"))
-        store.add(row("H-0001", policy="aeb"))
+    store = RecordStore(tmp_path, ["net", "aeb"])
+    store.add(row("H-0001"))
+    store.add(row("H-0001", policy="aeb"))
 
-    with RecordStore(tmp_path, ["net", "aeb", "rss"]) as again:
-        assert again.has("net", ("nominal", "H-0001"))
-        assert not again.has("net", ("roof", "H-0001"))
-        assert again.rows("aeb") == [row("H-0001", policy="aeb")]
-        assert again.rows("rss") == []
+    again = RecordStore(tmp_path, ["net", "aeb", "rss"])
+    assert again.has("net", ("nominal", "H-0001"))
+    assert not again.has("net", ("roof", "H-0001"))
+    assert again.rows("aeb") == [row("H-0001", policy="aeb")]
+    assert again.rows("rss") == []
 
 
 def test_a_torn_last_line_is_dropped_and_the_next_row_begins_a_line(tmp_path):
-    with RecordStore(tmp_path, ["net"]) as store:
-        store.add(row("H-0001"))
-        path = store.path("net")
+    store = RecordStore(tmp_path, ["net"])
+    store.add(row("H-0001"))
+    path = store.path("net")
     with path.open("a") as stream:
         stream.write('{"policy": "net", "radio_pre')
 
-    with RecordStore(tmp_path, ["net"]) as again:
-        assert again.rows("net") == [row("H-0001")]
-        again.add(row("H-0002"))
+    again = RecordStore(tmp_path, ["net"])
+    assert again.rows("net") == [row("H-0001")]
+    again.add(row("H-0002"))
 
     assert path.read_text() == f"{json.dumps(row('H-0001'))}\n{json.dumps(row('H-0002'))}\n"
 
 
 def test_a_whole_line_whose_end_was_torn_off_is_dropped_too(tmp_path):
-    with RecordStore(tmp_path, ["net"]) as store:
-        path = store.path("net")
+    store = RecordStore(tmp_path, ["net"])
+    path = store.path("net")
     path.write_text(json.dumps(row("H-0001")))
 
-    with RecordStore(tmp_path, ["net"]) as again:
-        assert again.rows("net") == []
+    again = RecordStore(tmp_path, ["net"])
+    assert again.rows("net") == []
     assert path.read_text() == ""
 
 
@@ -68,11 +67,11 @@ def test_order_of_the_files_does_not_depend_on_the_order_of_the_episodes(tmp_pat
     texts = []
     for name, added in (("one", rows), ("other", rows[::-1])):
         (tmp_path / name).mkdir()
-        with RecordStore(tmp_path / name, ["net"]) as store:
-            for each in added:
-                store.add(each)
-            store.put_in_order()
-            texts.append(store.path("net").read_text())
+        store = RecordStore(tmp_path / name, ["net"])
+        for each in added:
+            store.add(each)
+        store.put_in_order()
+        texts.append(store.path("net").read_text())
 
     assert texts[0] == texts[1]
     assert [json.loads(line)["case_id"] for line in texts[0].splitlines()] == [
@@ -89,9 +88,9 @@ def test_order_of_the_files_does_not_depend_on_the_order_of_the_episodes(tmp_pat
     ],
 )  # fmt: skip
 def test_a_line_that_is_no_row_of_the_policy_is_refused_in_one_line(tmp_path, line):
-    with RecordStore(tmp_path, ["net"]) as store:
-        store.add(row("H-0000"))
-        path = store.path("net")
+    store = RecordStore(tmp_path, ["net"])
+    store.add(row("H-0000"))
+    path = store.path("net")
     with path.open("a") as stream:
         stream.write(f"{line}\n")
 
