@@ -20,12 +20,15 @@ DEFAULTS = {
     "delayed_share": 0.5, "stale_share": 0.15, "dry_share": 0.5, "action_noise": 0.05,
     "tau": 0.7, "urgency": 3.0, "power": 2.0, "rest": -0.3, "epochs": 8, "batch": 2048,
     "lr": 2e-3, "std": 0.15, "bystander_share": 0.4, "hinge": True,
-    "unheard": 1,
+    "unheard": 1, "gain": 1.0,
 }
 
 
 def imitate_oracle(settings: dict[str, Any], policy: Any, kwargs: dict[str, Any], num: int, seed: int) -> str:
     settings = {**DEFAULTS, **settings, "seed": seed}
+    torch.set_flush_denormal(True)
+    if "files" in settings:
+        return fit_files(settings, policy, seed)
     data: dict[str, list[Any]] = {}
     demands: list[Any] = []
     first = 0
@@ -54,7 +57,8 @@ def imitate_oracle(settings: dict[str, Any], policy: Any, kwargs: dict[str, Any]
 
 
 def fit(policy: Any, observations: dict[str, Any], demands: Any, settings: dict[str, Any], seed: int) -> float:
-    wanted = torch.as_tensor(demands) / 8.0
+    demand = torch.as_tensor(demands) / 8.0
+    wanted = (demand * settings["gain"]).clamp(max=1.0)
     rows = {k: torch.as_tensor(v) for k, v in observations.items()}
     parts = (policy.pi_features_extractor, policy.mlp_extractor.policy_net, policy.action_net)
     parameters = [p for part in parts for p in part.parameters()]
@@ -62,7 +66,7 @@ def fit(policy: Any, observations: dict[str, Any], demands: Any, settings: dict[
     generator = torch.Generator().manual_seed(seed)
     tau, rest = settings["tau"], settings["rest"]
     is_called = wanted > 0.0
-    under_weight = tau * (1.0 + settings["urgency"] * wanted ** settings["power"])
+    under_weight = tau * (1.0 + settings["urgency"] * demand ** settings["power"])
     over_weight = 1.0 - tau
     num_since = torch.as_tensor(settings["since"])
     kept = (num_since == 0) | (num_since > settings["unheard"])
@@ -97,3 +101,15 @@ def since_demand(demands: Any) -> Any:
         if demand > 0.0:
             counts[step] = 1 + (counts[step - 1] if step else 0)
     return counts
+
+
+def fit_files(settings: dict[str, Any], policy: Any, seed: int) -> str:
+    """Fit to what ``collect.py`` kept."""
+    files = [np.load(name) for name in settings["files"]]
+    observations = {k: np.concatenate([one[k] for one in files]) for k in ("ego", "peers", "peer_mask")}
+    settings["since"] = np.concatenate([one["since"] for one in files])
+    begin = time.time()
+    loss = fit(policy, observations, np.concatenate([one["demands"] for one in files]), settings, seed)
+    with torch.no_grad():
+        policy.log_std.fill_(math.log(settings["std"]))
+    return f"Imitated the oracle: {len(settings['since'])} steps, loss {loss:.4f}, {time.time() - begin:.0f} s"
