@@ -10,7 +10,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TextIO, cast
 
 from ml.errors import ConfigError, RoadSenseError, nearest_name_hint, one_line
 
@@ -31,6 +31,38 @@ class StoppedBySignal(KeyboardInterrupt):
     def __init__(self, number: int, message: str = "") -> None:
         super().__init__(message)
         self.number = number
+
+
+class LenientStream:
+    """A stream that drops what cannot be written, and all that follows, in place of failing.
+
+    For standard error: what is told there is worth less than the work that goes on.
+
+    Args:
+        stream: The stream; all but writing is its own.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stream has
+        """Return what the stream has."""
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write a text, or drop it."""
+        try:
+            return self._stream.write(text)
+        except OSError:
+            _point_nowhere(self._stream)
+            return len(text)
+
+    def flush(self) -> None:
+        """Write what is held back, or drop it."""
+        try:
+            self._stream.flush()
+        except OSError:
+            _point_nowhere(self._stream)
 
 
 class OneLineArgumentParser(argparse.ArgumentParser):
@@ -107,11 +139,26 @@ def run_command(main: Callable[[], None]) -> NoReturn:
 
 
 def _open_missing_streams() -> None:
-    """Give a command whose streams were closed by its caller, as daemons do, ones into nowhere."""
+    """Give a command whose streams were closed by its caller, as daemons do, ones into nowhere.
+
+    Its own processes inherit them; else the next file that they open would become a stream.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+            os.set_inheritable(number, True)
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - lasts as long as the process
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - as above
+    let_errors_be_lost()
+
+
+def let_errors_be_lost() -> None:
+    """Go on, in this process, where nobody reads standard error."""
+    sys.stderr = cast(TextIO, LenientStream(sys.stderr))
 
 
 def _run_and_flush(main: Callable[[], None]) -> None:
@@ -129,8 +176,14 @@ def _drop_output() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        _point_nowhere(sys.stdout)
+
+
+def _point_nowhere(stream: TextIO) -> None:
+    """Let a stream that cannot be written discard what it holds and what is still to come."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _is_debugging() -> bool:

@@ -27,6 +27,7 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
+from ml.command_line import let_errors_be_lost
 from ml.envs.shared_arrays import SharedArrays, Spaces, ring, wait_for_ring
 from ml.envs.stage_timer import StageTimer
 from ml.envs.worker_messages import (
@@ -279,6 +280,7 @@ def main(*descriptors: int) -> None:
         descriptors: The fields of ``Channel``.
     """
     logging.getLogger("ml").setLevel(logging.ERROR)  # What is to be told, the parent tells once.
+    let_errors_be_lost()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # Both are the parent's to handle.
     channel = Channel(*descriptors)

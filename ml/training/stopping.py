@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -83,7 +83,8 @@ class StopRequest:
             raise StoppedBySignal(number)
         self.number = number
         signal.setitimer(signal.ITIMER_REAL, GRACE_S)
-        os.write(2, _NOTICE)  # unlike a stream, safe in the middle of another write
+        with suppress(OSError):
+            os.write(2, _NOTICE)  # unlike a stream, safe in the middle of another write
 
     def _give_up(self, _: int, __: FrameType | None) -> None:
         """Stop at once for the request that has waited."""

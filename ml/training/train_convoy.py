@@ -107,13 +107,13 @@ def _train(args: argparse.Namespace, held: ExitStack) -> tuple[str, TrainingResu
             stack.enter_context(closing(judge))
         if stopped is None or state is None:
             manifest: Mapping[str, Any] = _start_run(args, inputs, settings, held)
-            _say(f"Starting training: {args.total_timesteps} timesteps")
+            said = f"Starting training: {args.total_timesteps} timesteps"
         else:
             manifest = stopped.note_beginning(state)
-            _say(f"Going on with training: {state.num_steps}/{args.total_timesteps} timesteps")
-        _say(f"Output directory: {args.output_dir}")
+            said = f"Going on with training: {state.num_steps}/{args.total_timesteps} timesteps"
         beginning = Beginning(identity_of(manifest), state)
         with run_folder.failures_recorded(args.output_dir):
+            _say(f"{said}\nOutput directory: {args.output_dir}")
             result = _learn(args, vector, judge, beginning, inputs)
     model_path = str(Path(args.output_dir) / MODEL_FILE)
     _say(f"Model saved to: {model_path}")
