@@ -257,7 +257,7 @@ class SumoConnection:
                     if network_hash != self._road_hash:
                         self._load(["-n", str(files.network)], network_hash)
                     self._put_on_road(convoy, sumo_seed)
-        except (self._sumo.TraCIException, ScenarioError) as error:
+        except (self._sumo.TraCIException, self._sumo.FatalTraCIError, ScenarioError) as error:
             self.close()
             message = " ".join((first_error(complaints.text) or str(error)).split())
             raise ScenarioError(f"SUMO cannot load {files.sumocfg}: {message}") from error
