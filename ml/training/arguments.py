@@ -20,6 +20,7 @@ from ml.policies.pooling import POOLINGS
 from ml.seeding import MAX_MASTER_SEED
 from ml.training.presets import PRESETS
 from ml.training.rollout import (
+    IMITATIONS,
     LEARNERS,
     batch_size_for,
     check_batch_size,
@@ -198,6 +199,21 @@ def _add_learning_flags(parser: argparse.ArgumentParser) -> None:
         "imitate the oracle (default: one for each 1,000 steps, at most 100; none below 20,000).",
     )
     parser.add_argument(
+        "--imitation",
+        choices=IMITATIONS,
+        default=IMITATIONS[0],
+        help="How it does so: plain, or urgent, in hazards that leave little time, in the states "
+        "that it comes to itself, and with missed braking weighing more (default: plain).",
+    )
+    parser.add_argument(
+        "--bystander_share",
+        type=number_in(0.0, 1.0),
+        default=0.0,
+        metavar="X",
+        help="Share of training episodes in which a car brakes that is in nobody's way (default: "
+        "0).",
+    )
+    parser.add_argument(
         "--hide_inputs",
         choices=HIDDEN_INPUTS,
         help="Train a network that never sees the radio, or how old what it hears is, or what was "
@@ -301,6 +317,10 @@ def _divide_rollout(args: argparse.Namespace) -> None:
         raise ConfigError(
             f"--imitation_episodes must be 0 with --gui. Got {args.imitation_episodes}. "
             "Leave one out."
+        )
+    if args.imitation == "urgent" and args.imitation_episodes and args.device != "cpu":
+        raise ConfigError(
+            f"--device must be cpu with --imitation urgent. Got {args.device}. Leave one out."
         )
     if args.gui and args.n_envs > 1:
         raise ConfigError(f"--n_envs must be 1 with --gui. Got {args.n_envs}. Leave one out.")

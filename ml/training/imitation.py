@@ -19,6 +19,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 
 from ml.envs.vector_env import ConvoyWorkers
 from ml.processors import usable_cores
+from ml.training.actor_fit import FitPlan, fit_actor
 from ml.types import MAX_DEMAND_MPS2, Float32Array
 
 FIRST_EPISODE = 1_000_000
@@ -30,9 +31,7 @@ REST_ACTION = -0.4
 ACTION_STD = 0.2
 """Deviation of the action from which PPO goes on."""
 
-_NUM_EPOCHS = 15
-_BATCH_SIZE = 512
-_LEARNING_RATE = 1e-3
+_FIT = FitPlan(num_epochs=15, batch_size=512, learning_rate=1e-3)
 _DEMAND_WEIGHT = 3.0
 """Steps with a demand are 2 to 3 % of all; they weigh so much more than the others."""
 _NO_INTERVENTION = -1.0
@@ -113,28 +112,14 @@ def imitate(policy: ActorCriticPolicy, demonstrations: Demonstrations, seed: int
     demands = torch.as_tensor(demonstrations.demands_mps2, device=policy.device)
     targets = torch.where(demands > 0.0, demands / MAX_DEMAND_MPS2, REST_ACTION)
     weights = torch.where(demands > 0.0, _DEMAND_WEIGHT, 1.0)
-    observations = {
-        name: torch.as_tensor(values, device=policy.device)
-        for name, values in demonstrations.observations.items()
-    }
-    parts = (policy.pi_features_extractor, policy.mlp_extractor.policy_net, policy.action_net)
-    parameters = [parameter for part in parts for parameter in part.parameters()]
-    optimiser = torch.optim.Adam(parameters, lr=_LEARNING_RATE)
-    generator = torch.Generator().manual_seed(seed)
-    losses: list[float] = []
-    for _ in range(_NUM_EPOCHS):
-        losses = []
-        for rows in torch.split(torch.randperm(len(targets), generator=generator), _BATCH_SIZE):
-            features = policy.pi_features_extractor({k: v[rows] for k, v in observations.items()})
-            means = policy.action_net(policy.mlp_extractor.policy_net(features))[:, 0]
-            loss = (weights[rows] * (means - targets[rows]) ** 2).mean()
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            losses.append(loss.item())
+
+    def losses_of(means: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        return weights[rows] * (means - targets[rows]) ** 2
+
+    loss = fit_actor(policy, demonstrations.observations, losses_of, _FIT, seed)
     with torch.no_grad():
         policy.log_std.fill_(math.log(ACTION_STD))
-    return float(np.mean(losses))
+    return loss
 
 
 def imitate_oracle(

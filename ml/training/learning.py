@@ -46,6 +46,7 @@ from ml.training.run_state import RunState, make_durable, write_state
 from ml.training.stage_shares import StageClock, TimedVecEnv
 from ml.training.state_callbacks import PatienceCallback, StateCallback
 from ml.training.stopping import StopRequest
+from ml.training.urgent_imitation import imitate_urgently
 from ml.training.vector_adapter import WorkersVecEnv
 
 DEFAULT_NUM_STATES = 2
@@ -207,7 +208,8 @@ def learn(
         restore(learning, state)
     elif num_episodes:
         kwargs = recipe.environment_kwargs(args, "train")
-        say(imitate_oracle(actor_critic_of(model), kwargs, num_episodes, args.seed))
+        imitate = imitate_urgently if recipe.is_imitation_urgent(args) else imitate_oracle
+        say(imitate(actor_critic_of(model), kwargs, num_episodes, args.seed))
     try:
         with StopRequest() as stop:
             saving = StateCallback(

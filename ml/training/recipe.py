@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ from ml.errors import ConfigError
 from ml.provenance import REPOSITORY_ROOT
 from ml.training.arguments import DEFAULT_CHECKPOINT_INTERVAL, DEFAULT_SUMO_CFG
 from ml.training.rollout import (
+    IMITATIONS,
     LEARNERS,
     batch_size_for,
     check_batch_size,
     check_num_envs,
     rollout_steps,
 )
+from ml.training.urgent_imitation import UrgentImitation
 
 GAMMA = 0.97
 """Discount: 3 s of control steps, about as long as a braking and its consequence last."""
@@ -71,6 +74,11 @@ def learner(args: argparse.Namespace) -> str:
     return str(getattr(args, "learner", LEARNERS[0]))
 
 
+def is_imitation_urgent(args: argparse.Namespace) -> bool:
+    """Return whether missed braking weighs more in the imitation; by default it does not."""
+    return bool(getattr(args, "imitation", IMITATIONS[0]) == "urgent")
+
+
 def has_development(args: argparse.Namespace) -> bool:
     """Return whether scenarios are held out to choose the best policy by."""
     return bool(getattr(args, "dev_episodes", 0))
@@ -99,6 +107,7 @@ def manifest_settings(args: argparse.Namespace, settings: Mapping[str, Any]) -> 
         "n_envs": num_envs(args),
         "environment": environment_kwargs(args, "train"),
         "development": development_settings(args),
+        "imitation": asdict(UrgentImitation()) if is_imitation_urgent(args) else None,
     }
 
 
@@ -120,6 +129,9 @@ def environment_kwargs(args: argparse.Namespace, mode: str) -> dict[str, Any]:
     if mode == "train":
         kwargs["max_steps"] = TRAINING_EPISODE_STEPS
         kwargs["peer_driver"] = TRAINING_PEER_DRIVER
+        bystander_share = getattr(args, "bystander_share", 0.0)
+        if bystander_share:
+            kwargs["bystander_share"] = bystander_share
         if has_development(args):
             kwargs["hold_out_development"] = True
     if args.dataset_dir is not None:

@@ -12,6 +12,9 @@ holds none, and then the noise of calm driving is scaled up to the size of a haz
 LEARNERS = ("fast", "sb3")
 """PPO with compiled rollouts and updates, or stable-baselines3's as it is."""
 
+IMITATIONS = ("plain", "urgent")
+"""How the first policy imitates the oracle: see ``imitation`` and ``urgent_imitation``."""
+
 DEFAULT_MAX_ENVIRONMENTS = 4
 """Never the number of cores, or the same command would train another policy elsewhere."""
 

@@ -6,10 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from stable_baselines3 import PPO
 
-from ml.training import imitation
+from ml.envs.convoy_env import ConvoyEnv
+from ml.policies.deep_set_policy import create_deep_set_policy_kwargs
+from ml.policies.fast_forward import lone_actor_of
+from ml.training import imitation, urgent_imitation
 from ml.training.train_convoy import main
+from ml.training.urgent_episodes import UrgentEpisodes, play_urgent_episode
+from ml.types import TRACE_DEMAND
 
 BASE = str(Path(__file__).resolve().parents[2] / "scenarios" / "base" / "scenario.sumocfg")
 KWARGS = {"sumo_cfg": BASE, "scenario_seed": 4, "max_steps": 200, "peer_driver": "delayed"}
@@ -30,12 +36,46 @@ def test_demonstrations_do_not_depend_on_the_number_of_processes(monkeypatch):
         assert np.array_equal(values, seen[1].observations[name])
 
 
+def test_urgent_episodes_do_not_depend_on_the_number_of_processes(monkeypatch):
+    seen = []
+    for num_cores in (1, 2):
+        monkeypatch.setattr(urgent_imitation, "usable_cores", lambda number=num_cores: number)
+        seen.append(
+            urgent_imitation.collect_urgent_episodes(
+                KWARGS, range(3, 9), None, UrgentEpisodes(num_steps=60)
+            )
+        )
+
+    assert [len(one.demands_mps2) for one in seen[0]] == [60] * 6
+    for one, other in zip(*seen, strict=True):
+        assert np.array_equal(one.demands_mps2, other.demands_mps2)
+        assert np.array_equal(one.num_demanding > 0, one.demands_mps2 > 0.0)
+        for name, values in one.observations.items():
+            assert np.array_equal(values, other.observations[name])
+
+
+def test_the_policy_itself_acts_in_the_episodes_of_later_rounds():
+    env = ConvoyEnv(**KWARGS)
+    policy = PPO("MultiInputPolicy", env, seed=3,
+                 policy_kwargs=create_deep_set_policy_kwargs(8)).policy  # fmt: skip
+    with torch.no_grad():
+        policy.action_net.weight.zero_()
+        policy.action_net.bias.fill_(0.5)
+    episodes = UrgentEpisodes(num_steps=30, action_noise=0.0)
+    play_urgent_episode(env, 0, lone_actor_of(policy), episodes)
+    demands_mps2 = env.trace[:, TRACE_DEMAND]
+    env.close()
+
+    assert np.allclose(demands_mps2, 4.0)  # half of 8 m/s^2
+
+
+@pytest.mark.parametrize("kind", ["plain", "urgent"])
 @pytest.mark.parametrize("num_envs", ["1", "2"])
-def test_a_training_with_an_imitation_is_the_same_again(tmp_path, capsys, num_envs):
+def test_a_training_with_an_imitation_is_the_same_again(tmp_path, capsys, num_envs, kind):
     for name in ("first", "second"):
         main([
             "--sumo_cfg", BASE, "--total_timesteps", "64", "--n_steps", "64", "--n_envs", num_envs,
-            "--imitation_episodes", "2", "--skip_eval", "--dev_episodes", "0", "--quiet",
+            "--imitation_episodes", "2", "--imitation", kind, "--skip_eval", "--dev_episodes", "0", "--quiet",
             "--output_dir", str(tmp_path / name),
         ])  # fmt: skip
 
