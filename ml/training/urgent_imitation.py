@@ -57,7 +57,7 @@ class UrgentImitation:
     too_little_share: float = 0.9
     urgency_weight: float = 10.0
     urgency_power: float = 3.0
-    demand_gain: float = 1.25
+    demand_gain: float = 1.5
     rest_action: float = -0.3
     below_rest_weight: float = 0.05
     num_unheard: int = 1
