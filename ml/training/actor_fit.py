@@ -72,7 +72,7 @@ def fit_actor(
             means = policy.action_net(policy.mlp_extractor.policy_net(features))[:, 0]
             loss = losses_of(means, rows).mean()
             optimiser.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimiser.step()
             losses.append(loss.item())
             step += 1

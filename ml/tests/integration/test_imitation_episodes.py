@@ -75,7 +75,8 @@ def test_a_training_with_an_imitation_is_the_same_again(tmp_path, capsys, num_en
     for name in ("first", "second"):
         main([
             "--sumo_cfg", BASE, "--total_timesteps", "64", "--n_steps", "64", "--n_envs", num_envs,
-            "--imitation_episodes", "2", "--imitation", kind, "--skip_eval", "--dev_episodes", "0", "--quiet",
+            "--imitation_episodes", "2", "--imitation", kind, "--skip_eval", "--dev_episodes", "0",
+            "--quiet",
             "--output_dir", str(tmp_path / name),
         ])  # fmt: skip
 
