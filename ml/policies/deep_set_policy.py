@@ -22,7 +22,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
 from ml.errors import PolicyError
 from ml.policies.hidden_inputs import HIDDEN_COLUMNS, HIDDEN_INPUTS
-from ml.policies.pooling import POOLINGS, pool, pooled_size
+from ml.policies.pooling import POOLINGS, pooled_size
 
 HIDDEN_WIDTH = 64
 """Width of the peers' hidden layer and of both layers of each head."""
@@ -105,6 +105,33 @@ class DeepSetExtractor(BaseFeaturesExtractor):
         embedded = torch.where(is_present, self.embed(peers), 0.0)
         pooled = pool(self.pooling, embedded, is_present, self.score)
         return torch.cat((pooled, observations["ego"] / self.ego_scale), dim=1)
+
+
+def pool(
+    pooling: str,
+    embedded: torch.Tensor,
+    is_present: torch.Tensor,
+    score: torch.nn.Module | None = None,
+) -> torch.Tensor:
+    """Return the features of all peers; zeros without any.
+
+    Args:
+        pooling: One of POOLINGS.
+        embedded: (batch, slots, embedding), at least 0, and zeros in an empty slot.
+        is_present: (batch, slots, 1), bool.
+        score: What weighs an embedding, (..., embedding) to (..., 1); for ``attention`` only.
+
+    Returns:
+        (batch, ``pooled_size``).
+    """
+    if pooling == "max":
+        return embedded.amax(dim=1)
+    if pooling == "slots":
+        return embedded.flatten(start_dim=1)
+    if score is None:
+        return embedded.sum(dim=1) / is_present.sum(dim=1).clamp(min=1)
+    scores = torch.where(is_present, score(embedded), torch.finfo(embedded.dtype).min)
+    return (torch.softmax(scores, dim=1) * embedded).sum(dim=1)
 
 
 def create_deep_set_policy_kwargs(

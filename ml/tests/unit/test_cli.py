@@ -126,3 +126,15 @@ def test_a_command_without_standard_streams_does_its_work(closed):
     )  # fmt: skip
 
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_help_of_no_verb_loads_torch():
+    modules = sorted({verb.arguments_module for verb in VERBS.values()})
+    script = f"import importlib, sys\n[importlib.import_module(name) for name in {modules}]\n"
+    script += "print('torch' in sys.modules)"
+
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
+    )
+
+    assert result.stdout == "False\n"

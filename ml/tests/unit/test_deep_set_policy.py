@@ -19,9 +19,9 @@ from ml.policies.deep_set_policy import (
     clamp_action_std,
     create_deep_set_policy_kwargs,
     initialise_no_intervention,
+    pool,
 )
 from ml.policies.hidden_inputs import HIDDEN_COLUMNS
-from ml.policies.pooling import pool
 
 NUM_EGO, NUM_SLOTS, NUM_FEATURES = 5, 8, 10
 
