@@ -130,6 +130,8 @@ def test_full_disk_leaves_a_protocol_s_rows_whole_and_it_goes_on(disk):
         store.add(rows[1])
     check_line(str(caught.value))
     assert not store.has("net", ("x", "1"))
+    # The second row begins in the page of the first one, which has room for a part of it.
+    assert store.path("net").read_text() == json.dumps(rows[0]) + "\n"
     disk.empty()
 
     again = RecordStore(disk.folder, ["net"])
