@@ -81,6 +81,7 @@ def test_run_folder_holds_what_is_documented_and_no_temporary_file(run):
     folder, _ = run
     assert sorted(path.name for path in folder.iterdir()) == [
         ".lock",
+        "SHA256SUMS",
         "baseline_episodes.jsonl",
         "checkpoints",
         "development.jsonl",
