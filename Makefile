@@ -57,8 +57,8 @@ bench: $(STAMP) ## Measure every speed that the project promises
 check: lint types test ## Everything that must pass: lint, types, tests
 
 lint: $(STAMP) ## Style and layout of the code
-	$(BIN)/ruff check ml benchmarks examples fuzz
-	$(BIN)/ruff format --check ml benchmarks examples fuzz
+	$(BIN)/ruff check ml benchmarks examples fuzz experiments
+	$(BIN)/ruff format --check ml benchmarks examples fuzz experiments
 
 types: $(STAMP) ## Static types
 	$(BIN)/mypy

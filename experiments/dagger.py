@@ -16,15 +16,34 @@ from ml.policies.fast_forward import lone_actor_of
 from ml.processors import usable_cores
 
 DEFAULTS = {
-    "rounds": 3, "episodes": 400, "steps": 120, "onset_s": [1.0, 5.0], "headway_s": [0.4, 1.6],
-    "delayed_share": 0.5, "stale_share": 0.15, "dry_share": 0.5, "action_noise": 0.05,
-    "tau": 0.7, "urgency": 3.0, "power": 2.0, "rest": -0.3, "epochs": 8, "batch": 2048,
-    "lr": 2e-3, "std": 0.15, "bystander_share": 0.4, "hinge": True,
-    "unheard": 1, "gain": 1.0,
+    "rounds": 3,
+    "episodes": 400,
+    "steps": 120,
+    "onset_s": [1.0, 5.0],
+    "headway_s": [0.4, 1.6],
+    "delayed_share": 0.5,
+    "stale_share": 0.15,
+    "dry_share": 0.5,
+    "action_noise": 0.05,
+    "tau": 0.7,
+    "urgency": 3.0,
+    "power": 2.0,
+    "rest": -0.3,
+    "epochs": 8,
+    "batch": 2048,
+    "lr": 2e-3,
+    "std": 0.15,
+    "bystander_share": 0.4,
+    "hinge": True,
+    "unheard": 1,
+    "gain": 1.0,
 }
 
 
-def imitate_oracle(settings: dict[str, Any], policy: Any, kwargs: dict[str, Any], num: int, seed: int) -> str:
+def imitate_oracle(
+    settings: dict[str, Any], policy: Any, kwargs: dict[str, Any], num: int, seed: int
+) -> str:
+    """Imitate in rounds, the policy acting from the second one on; return a line about it."""
     settings = {**DEFAULTS, **settings, "seed": seed}
     torch.set_flush_denormal(True)
     if "files" in settings:
@@ -49,14 +68,26 @@ def imitate_oracle(settings: dict[str, Any], policy: Any, kwargs: dict[str, Any]
             demands.append(played[i]["demands"])
         mid = time.time()
         settings["since"] = np.concatenate([since_demand(one) for one in demands])
-        loss = fit(policy, {k: np.concatenate(v) for k, v in data.items()}, np.concatenate(demands), settings, seed + number)
-        sys.stderr.write(f"round {number}: play {mid - begin:.0f} s, fit {time.time() - mid:.0f} s, loss {loss:.4f}, steps {sum(map(len, demands))}, with demand {np.mean(np.concatenate(demands) > 0):.3f}\n")
+        loss = fit(
+            policy,
+            {k: np.concatenate(v) for k, v in data.items()},
+            np.concatenate(demands),
+            settings,
+            seed + number,
+        )
+        sys.stderr.write(
+            f"round {number}: play {mid - begin:.0f} s, fit {time.time() - mid:.0f} s, loss "
+            f"{loss:.4f}, steps {sum(map(len, demands))}\n"
+        )
     with torch.no_grad():
         policy.log_std.fill_(math.log(settings["std"]))
     return f"Imitated the oracle, loss {loss:.4f}"
 
 
-def fit(policy: Any, observations: dict[str, Any], demands: Any, settings: dict[str, Any], seed: int) -> float:
+def fit(
+    policy: Any, observations: dict[str, Any], demands: Any, settings: dict[str, Any], seed: int
+) -> float:
+    """Fit the actor to an expectile of the demands; return the last pass's mean loss."""
     demand = torch.as_tensor(demands) / 8.0
     wanted = (demand * settings["gain"]).clamp(max=1.0)
     rows = {k: torch.as_tensor(v) for k, v in observations.items()}
@@ -73,15 +104,21 @@ def fit(policy: Any, observations: dict[str, Any], demands: Any, settings: dict[
     targets = torch.where(is_called, wanted, torch.tensor(rest))
     epochs = settings["epochs"]
     batches = -(-len(wanted) // settings["batch"])
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda n: max(0.02, 1.0 - n / (epochs * batches)))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda n: max(0.02, 1.0 - n / (epochs * batches))
+    )
     losses: list[float] = []
     for _ in range(epochs):
         losses = []
-        for batch in torch.split(torch.randperm(len(wanted), generator=generator), settings["batch"]):
+        for batch in torch.split(
+            torch.randperm(len(wanted), generator=generator), settings["batch"]
+        ):
             features = policy.pi_features_extractor({k: v[batch] for k, v in rows.items()})
             means = policy.action_net(policy.mlp_extractor.policy_net(features))[:, 0]
             error = means - targets[batch]
-            weight = torch.where(is_called[batch] & (error < 0.0), under_weight[batch], torch.tensor(over_weight))
+            weight = torch.where(
+                is_called[batch] & (error < 0.0), under_weight[batch], torch.tensor(over_weight)
+            )
             if settings["hinge"]:
                 idle = (~is_called[batch]) & (error < 0.0)
                 weight = torch.where(idle, torch.tensor(0.05 * over_weight), weight)
@@ -95,7 +132,7 @@ def fit(policy: Any, observations: dict[str, Any], demands: Any, settings: dict[
 
 
 def since_demand(demands: Any) -> Any:
-    """Return at each step for how many steps the oracle has been demanding something, this included."""
+    """Return for how many steps, this one included, the oracle has been demanding something."""
     counts = np.zeros(len(demands), np.int64)
     for step, demand in enumerate(demands):
         if demand > 0.0:
@@ -106,10 +143,15 @@ def since_demand(demands: Any) -> Any:
 def fit_files(settings: dict[str, Any], policy: Any, seed: int) -> str:
     """Fit to what ``collect.py`` kept."""
     files = [np.load(name) for name in settings["files"]]
-    observations = {k: np.concatenate([one[k] for one in files]) for k in ("ego", "peers", "peer_mask")}
+    observations = {
+        k: np.concatenate([one[k] for one in files]) for k in ("ego", "peers", "peer_mask")
+    }
     settings["since"] = np.concatenate([one["since"] for one in files])
     begin = time.time()
-    loss = fit(policy, observations, np.concatenate([one["demands"] for one in files]), settings, seed)
+    loss = fit(
+        policy, observations, np.concatenate([one["demands"] for one in files]), settings, seed
+    )
     with torch.no_grad():
         policy.log_std.fill_(math.log(settings["std"]))
-    return f"Imitated the oracle: {len(settings['since'])} steps, loss {loss:.4f}, {time.time() - begin:.0f} s"
+    num_steps, duration_s = len(settings["since"]), time.time() - begin
+    return f"Imitated the oracle: {num_steps} steps, loss {loss:.4f}, {duration_s:.0f} s"

@@ -10,6 +10,7 @@ FIRST_EPISODE = 1_000_000
 
 
 def play(env: Any, index: int, actor: Any, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the observations and the demands of an episode."""
     convoy = env.unwrapped
     convoy.max_steps = settings["steps"]
     rng = np.random.default_rng([settings["seed"], index])
@@ -26,14 +27,18 @@ def play(env: Any, index: int, actor: Any, settings: dict[str, Any]) -> dict[str
         options["hazard"]["hold_s"] = float(rng.uniform(0.0, 0.5))
         options["radio_faults"] = [
             {"kind": "dead_link", "car": "source", "start_s": -10.0, "value": 0.0},
-            {"kind": "replay", "car": "source", "start_s": -10.0,
-             "value": float(rng.integers(5, 26))},
+            {
+                "kind": "replay",
+                "car": "source",
+                "start_s": -10.0,
+                "value": float(rng.integers(5, 26)),
+            },
         ]
     if rng.uniform() < settings["dry_share"]:
         options["friction_mps2"] = 9.8
     bias = float(rng.normal(0.0, settings["action_noise"])) if actor is not None else 0.0
     is_taught = index % 2 == 0
-    observation, info = env.reset(options=options)
+    observation, _ = env.reset(options=options)
     seen: dict[str, list[Any]] = {}
     demands: list[float] = []
     over = False

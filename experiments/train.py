@@ -15,6 +15,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from experiments import dagger
 from ml.training import learning, recipe
 from ml.training.train_convoy import main as train
 
@@ -35,8 +36,6 @@ def main() -> None:
         setattr(importlib.import_module(module), constant, value)
     _change_environment(variant.get("environment", {}))
     if "imitation" in variant:
-        from experiments import dagger
-
         learning.imitate_oracle = functools.partial(dagger.imitate_oracle, variant["imitation"])
     if variant.get("is_learning_rate_decaying"):
         _let_learning_rate_decay()
