@@ -15,10 +15,20 @@ from ml.envs.convoy_env import ConvoyEnv
 from ml.provenance import REPOSITORY_ROOT
 from ml.scripts.gen_scenarios import main as generate
 from ml.tests.browsers import opened_browser
+from ml.tests.full_disks import lift_limit
 
 # How long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("no_deadline", deadline=None)
 hypothesis.settings.load_profile("no_deadline")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call():
+    """Let pytest itself write what came of a test, its output being a file or not."""
+    try:
+        return (yield)
+    finally:
+        lift_limit()
 
 
 @pytest.fixture
