@@ -67,7 +67,7 @@ test: $(STAMP) ## All tests
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
 check-slow: $(STAMP) ## Tests of minutes: trainings killed at many moments
-	$(BIN)/pytest -m slow_suite
+	$(BIN)/pytest -m slow_suite --numprocesses 2 --dist worksteal
 
 fuzz: $(STAMP) ## Look for inputs that a reader does not survive, FUZZ_SECONDS for each target
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: atheris==3.0.0
