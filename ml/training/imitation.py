@@ -20,6 +20,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from ml.envs.vector_env import ConvoyWorkers
 from ml.processors import usable_cores
 from ml.training.actor_fit import FitPlan, fit_actor
+from ml.training.demonstrated_steps import NO_INTERVENTION, play_and_label
 from ml.types import MAX_DEMAND_MPS2, Float32Array
 
 FIRST_EPISODE = 1_000_000
@@ -34,7 +35,6 @@ ACTION_STD = 0.2
 _FIT = FitPlan(num_epochs=15, batch_size=512, learning_rate=1e-3)
 _DEMAND_WEIGHT = 3.0
 """Steps with a demand are 2 to 3 % of all; they weigh so much more than the others."""
-_NO_INTERVENTION = -1.0
 
 
 class Demonstrations(NamedTuple):
@@ -56,23 +56,14 @@ def play_demonstration(env: gym.Env[Any, Any], index: int) -> Demonstrations:
         env: The environment; its own next episode is another one afterwards.
         index: Which one, from 0.
     """
-    convoy: Any = env.unwrapped
     is_taught = index % 2 == 0
-    steps: dict[str, list[Float32Array]] = {}
-    demands = []
-    observation, _ = env.reset(options={"episode_index": FIRST_EPISODE + index})
-    is_over = False
-    while not is_over:
-        demand_mps2 = convoy.oracle_demand_mps2
-        demands.append(demand_mps2)
-        for name, values in observation.items():
-            steps.setdefault(name, []).append(np.array(values, np.float32))
+
+    def act(_: Mapping[str, Float32Array], demand_mps2: float) -> float:
         is_acting = is_taught and demand_mps2 > 0.0
-        action = demand_mps2 / MAX_DEMAND_MPS2 if is_acting else _NO_INTERVENTION
-        observation, _, terminated, truncated, _ = env.step(np.array([action], np.float32))
-        is_over = terminated or truncated
-    arrays = {name: np.stack(values) for name, values in steps.items()}
-    return Demonstrations(arrays, np.array(demands, np.float32))
+        return demand_mps2 / MAX_DEMAND_MPS2 if is_acting else NO_INTERVENTION
+
+    observation, _ = env.reset(options={"episode_index": FIRST_EPISODE + index})
+    return Demonstrations(*play_and_label(env, observation, act))
 
 
 def collect_demonstrations(

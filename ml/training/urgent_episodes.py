@@ -14,13 +14,13 @@ import numpy as np
 
 from ml.policies.lone_actor import LoneActor
 from ml.seeding import indexed_generator
+from ml.training.demonstrated_steps import NO_INTERVENTION, play_and_label
 from ml.types import MAX_DEMAND_MPS2, Float32Array, IntArray
 
 FIRST_EPISODE = 2_000_000
 """Index of the first one, beyond those of a training and of the plain imitation."""
 
 _STREAM = 7_000
-_NO_INTERVENTION = -1.0
 _ALWAYS_S = -10.0
 """Before the warm-up begins, so that a fault strikes from the first frame on."""
 
@@ -124,25 +124,16 @@ def play_urgent_episode(
     generator = indexed_generator(convoy.master_seed, _STREAM, index)
     observation, _ = env.reset(options=drawn_options(generator, episodes, index))
     noise = float(generator.normal(0.0, episodes.action_noise))
-    steps: dict[str, list[Float32Array]] = {}
-    demands: list[float] = []
-    is_over = False
-    while not is_over:
-        demand_mps2 = convoy.oracle_demand_mps2
-        demands.append(demand_mps2)
-        for name, values in observation.items():
-            steps.setdefault(name, []).append(np.array(values, np.float32))
+
+    def act(seen: Mapping[str, Float32Array], demand_mps2: float) -> float:
         if actor is not None:
-            action = float(actor.predict(observation, deterministic=True)[0][0]) + noise
-        elif index % 2 == 0 and demand_mps2 > 0.0:
-            action = demand_mps2 / MAX_DEMAND_MPS2
-        else:
-            action = _NO_INTERVENTION
-        observation, _, terminated, truncated, _ = env.step(np.array([action], np.float32))
-        is_over = terminated or truncated
-    arrays = {name: np.stack(values) for name, values in steps.items()}
-    seen_mps2 = np.array(demands, np.float32)
-    return UrgentEpisode(arrays, seen_mps2, num_steps_demanding(seen_mps2))
+            return float(actor.predict(seen, deterministic=True)[0][0]) + noise
+        if index % 2 == 0 and demand_mps2 > 0.0:
+            return demand_mps2 / MAX_DEMAND_MPS2
+        return NO_INTERVENTION
+
+    observations, demands_mps2 = play_and_label(env, observation, act)
+    return UrgentEpisode(observations, demands_mps2, num_steps_demanding(demands_mps2))
 
 
 def num_steps_demanding(demands_mps2: Float32Array) -> IntArray:
