@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any, cast
 
 import gymnasium as gym
@@ -13,6 +15,7 @@ from ml.evaluation.episodes import EpisodeRecord, PredictingPolicy, run_episode
 from ml.evaluation.players import Player, opened_policy
 from ml.evaluation.protocol import FollowerPlan
 from ml.evaluation.recording import Recording, record_episode
+from ml.evaluation.thresholds import DemandThreshold, EeblThreshold
 from ml.records import json_ready
 
 CASE_DESIGN = (
@@ -39,6 +42,44 @@ def play_case(
         radio_preset: Name of the environment's radio parameters.
         followers: The virtual cars behind the ego.
     """
+    return _played(env, player, case, radio_preset, followers)[0]
+
+
+def play_curve(
+    env: gym.Env[Any, Any],
+    players: Sequence[Player],
+    case: Case,
+    radio_preset: str,
+    followers: FollowerPlan,
+) -> list[EpisodeRecord]:
+    """Play a case with one policy at several thresholds, each episode once, and return the rows.
+
+    Args:
+        env: The environment, made for at least ``case.max_steps``.
+        players: The policy by rising threshold.
+        case: The case.
+        radio_preset: Name of the environment's radio parameters.
+        followers: The virtual cars behind the ego.
+    """
+    rows: list[EpisodeRecord] = []
+    limit_mps2 = -math.inf
+    for player in players:
+        if rows and player.threshold_mps2 < limit_mps2:
+            rows.append({**rows[-1], "policy": player.policy_id})
+            continue
+        row, limit_mps2 = _played(env, player, case, radio_preset, followers)
+        rows.append(row)
+    return rows
+
+
+def _played(
+    env: gym.Env[Any, Any],
+    player: Player,
+    case: Case,
+    radio_preset: str,
+    followers: FollowerPlan,
+) -> tuple[EpisodeRecord, float]:
+    """Play a case; return its row and the threshold below which it would have been the same."""
     policy, options = prepared(env, player, case)
     record = run_episode(policy, env, case.options["episode_index"], options)
     trace = _convoy_of(env).trace
@@ -46,7 +87,9 @@ def play_case(
     row: EpisodeRecord = json_ready(
         {**row_identity(player, case, radio_preset), **record, **behind}
     )
-    return row
+    if isinstance(policy, DemandThreshold | EeblThreshold):
+        return row, policy.weakest_mps2
+    return row, -math.inf
 
 
 def record_case(env: gym.Env[Any, Any], player: Player, case: Case, radio_preset: str) -> Recording:

@@ -6,22 +6,20 @@ of the rule itself. It answers for its operating curve alone, so it plays fewer 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import gymnasium as gym
-import numpy as np
 
-from ml.envs.action import demand_from_action
 from ml.evaluation.cases import Case
 from ml.evaluation.episodes import PredictingPolicy
 from ml.evaluation.fixed_batches import BatchPolicy, OneOfABatch
 from ml.evaluation.protocol import OperatingCurvePlan, Protocol
-from ml.policies.baselines import make_scripted_policy
+from ml.evaluation.thresholds import DemandThreshold, EeblThreshold
+from ml.policies.baselines import eebl_threshold_mps2, make_scripted_policy
 from ml.policies.lone_actor import LoneActor
 from ml.provenance import sha256_of_text
-from ml.types import Float32Array
 
 PROTOCOL_BASELINES = ("null", "driver", "always", "aeb", "r157", "eebl", "rss", "oracle")
 """Scripted policies that every evaluation by a protocol plays."""
@@ -30,7 +28,6 @@ CURVE_FAMILIES = ("H", "M", "C")
 """Families of the operating curves: collisions in H and M, false alarms in C."""
 
 _RULE_WITH_THRESHOLD = "eebl"
-_NO_INTERVENTION = np.array([-1.0], dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -54,6 +51,19 @@ class Player:
     is_variant: bool = False
     model: str | None = None
 
+    @property
+    def is_eebl(self) -> bool:
+        """Whether it is the rule with a threshold, its own or another."""
+        rule = _RULE_WITH_THRESHOLD
+        return isinstance(self.source, str) and self.source.partition("@")[0] == rule
+
+    @property
+    def threshold_mps2(self) -> float:
+        """What must be exceeded for it to act; 0 for scripted policies other than ``eebl``."""
+        if isinstance(self.source, str) and self.is_eebl:
+            return eebl_threshold_mps2(self.source)
+        return self.min_demand_mps2
+
 
 class Play(NamedTuple):
     """An episode to play.
@@ -65,30 +75,6 @@ class Play(NamedTuple):
 
     player: Player
     case: Case
-
-
-class DemandThreshold:
-    """Passes on the demands of a policy that exceed a threshold, and no others.
-
-    Args:
-        policy: What acts.
-        min_demand_mps2: The threshold.
-    """
-
-    def __init__(self, policy: PredictingPolicy, min_demand_mps2: float) -> None:
-        self._policy, self._min_demand_mps2 = policy, min_demand_mps2
-
-    def predict(
-        self,
-        observation: Any,  # noqa: ANN401 - whatever the policy takes
-        *,
-        deterministic: bool,
-    ) -> tuple[Float32Array, None]:
-        """Return the policy's action or no intervention, and no state."""
-        action, _ = self._policy.predict(observation, deterministic=deterministic)
-        if demand_from_action(action) > self._min_demand_mps2:
-            return action, None
-        return _NO_INTERVENTION, None
 
 
 def scripted_player(name: str) -> Player:
@@ -150,6 +136,35 @@ def plays_by_preset(
     return plays
 
 
+def grouped_by_curve(plays: Iterable[Play]) -> list[tuple[tuple[Player, ...], Case]]:
+    """Return the plays of each case together that differ by nothing but a policy's threshold.
+
+    Args:
+        plays: Episodes of one radio preset.
+
+    Returns:
+        Players by rising threshold, and their case.
+    """
+    groups: dict[tuple[str, object], list[Play]] = {}
+    for play in plays:
+        player = play.player
+        curve: object = player.policy_id
+        if player.is_eebl:
+            curve = _RULE_WITH_THRESHOLD
+        elif not isinstance(player.source, str):
+            curve = id(player.source)
+        groups.setdefault((play.case.case_id, curve), []).append(play)
+    return [
+        (tuple(sorted((play.player for play in group), key=_threshold_mps2)), group[0].case)
+        for group in groups.values()
+    ]
+
+
+def _threshold_mps2(player: Player) -> float:
+    """Return a player's threshold, for sorting."""
+    return player.threshold_mps2
+
+
 def opened_policy(
     player: Player, env: gym.Env[Any, Any]
 ) -> tuple[PredictingPolicy, Mapping[str, Any]]:
@@ -159,16 +174,12 @@ def opened_policy(
         player: The policy.
         env: The environment.
     """
-    policy: PredictingPolicy
-    options: Mapping[str, Any] = {}
+    if player.is_eebl:
+        return EeblThreshold(player.threshold_mps2), {}
     if isinstance(player.source, str):
         scripted = make_scripted_policy(player.source)
         scripted.attach(env)
-        policy, options = scripted, scripted.environment_options
-    elif isinstance(player.source, LoneActor):
-        policy = player.source
-    else:
-        policy = OneOfABatch(player.source)
-    if player.min_demand_mps2 > 0.0:
-        policy = DemandThreshold(policy, player.min_demand_mps2)
-    return policy, options
+        return scripted, scripted.environment_options
+    is_alone = isinstance(player.source, LoneActor)
+    policy = player.source if is_alone else OneOfABatch(player.source)
+    return DemandThreshold(policy, player.min_demand_mps2), {}

@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 
 from ml.errors import RecordError
-from ml.evaluation.case_episodes import play_case
+from ml.evaluation.case_episodes import play_curve
 from ml.evaluation.cases import Case
 from ml.evaluation.episodes import EpisodeRecord
 from ml.evaluation.evaluation_folder import EvaluationInputs
-from ml.evaluation.players import Play, Player, plays_by_preset
+from ml.evaluation.players import Play, Player, grouped_by_curve, plays_by_preset
 from ml.evaluation.protocol import Protocol, radio_preset_path
 from ml.evaluation.record_store import RecordStore
 from ml.evaluation.verdict import Json
@@ -57,9 +57,9 @@ class EvaluationPlan:
         return plays_by_preset(self.protocol, self.cases, self.players)
 
     @property
-    def play(self) -> Callable[..., EpisodeRecord]:
-        """What a process does to play a case."""
-        return play_case
+    def play(self) -> Callable[..., list[EpisodeRecord]]:
+        """What a process does to play a case with a policy at its thresholds."""
+        return play_curve
 
     def environment_kwargs(self, radio_preset: str) -> dict[str, object]:
         """Return the arguments of the environment that plays under a radio preset."""
@@ -121,14 +121,16 @@ def play_missing(
     done = 0
     with ProgressDisplay("evaluation", total, "episodes", is_quiet=is_quiet) as display:
         for preset, group in _pools(missing):
-            size = min(num_workers or default_num_workers(total), len(group))
-            arguments = [(play.player, play.case, preset, followers) for play in group]
+            curves = grouped_by_curve(group)
+            size = min(num_workers or default_num_workers(total), len(curves))
+            arguments = [(players, case, preset, followers) for players, case in curves]
             _check_code(plan)
             with open_workers(plan.environment_kwargs(preset), size) as workers:
-                for _, row in workers.call_each(plan.play, arguments):
-                    store.add(row)
-                    done += 1
-                    display.update(done, partial(_place, row), is_last=done == total)
+                for _, rows in workers.call_each(plan.play, arguments):
+                    for row in rows:
+                        store.add(row)
+                    done += len(rows)
+                    display.update(done, partial(_place, rows[0]), is_last=done == total)
 
 
 def _check_code(plan: EvaluationPlan) -> None:

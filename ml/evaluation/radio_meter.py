@@ -6,6 +6,7 @@ not taken for loss.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import gymnasium as gym
@@ -80,14 +81,17 @@ class RadioMeter(gym.Wrapper[Any, Any, Any, Any]):
         }
 
 
-def play_measured_case(
+def play_measured(
     env: gym.Env[Any, Any],
-    player: Player,
+    players: Sequence[Player],
     case: Case,
     radio_preset: str,
     followers: FollowerPlan,
-) -> EpisodeRecord:
-    """Play a case, and return its row with what the radio did; see ``play_case``."""
-    meter = RadioMeter(env)
-    row = play_case(meter, player, case, radio_preset, followers)
-    return {**row, **meter.measured()}
+) -> list[EpisodeRecord]:
+    """Play a case with each policy, and return the rows with what the radio did."""
+    rows = []
+    for player in players:
+        meter = RadioMeter(env)
+        row = play_case(meter, player, case, radio_preset, followers)
+        rows.append({**row, **meter.measured()})
+    return rows

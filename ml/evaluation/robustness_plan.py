@@ -18,7 +18,7 @@ from ml.evaluation.players import Play, Player
 from ml.evaluation.protocol import NOMINAL, Protocol, load_protocol
 from ml.evaluation.protocol_run import EvaluationPlan
 from ml.evaluation.protocol_scenarios import write_protocol_scenarios
-from ml.evaluation.radio_meter import play_measured_case
+from ml.evaluation.radio_meter import play_measured
 from ml.evaluation.robustness_levels import Level, levels_of
 from ml.provenance import code_sha256, sha256_of_text, write_json_atomically
 from ml.types import MAX_PEERS
@@ -85,9 +85,9 @@ class RobustnessPlan(EvaluationPlan):
         }
 
     @property
-    def play(self) -> Callable[..., EpisodeRecord]:
-        """What a process does to play a case."""
-        return play_measured_case
+    def play(self) -> Callable[..., list[EpisodeRecord]]:
+        """What a process does to play a case with a policy at its thresholds."""
+        return play_measured
 
     def environment_kwargs(self, radio_preset: str) -> dict[str, object]:
         """Return the arguments of the environment that plays a level."""

@@ -172,21 +172,36 @@ def eebl_demand_mps2(
 
     Args:
         observation: The environment's observation.
-        threshold_mps2: Deceleration of a peer that counts as hard braking.
+        threshold_mps2: Deceleration of a peer that counts as hard braking, above 0.
+    """
+    is_hard = eebl_braking_mps2(observation) >= threshold_mps2
+    return MAX_DEMAND_MPS2 if is_hard else 0.0
+
+
+def eebl_braking_mps2(observation: Observation) -> float:
+    """Return the hardest braking that :func:`eebl_demand_mps2` weighs against its threshold.
+
+    Args:
+        observation: The environment's observation.
+
+    Returns:
+        The largest deceleration of a heard peer ahead that the ego would have to brake for; 0
+        where there is none.
     """
     speed = float(observation["ego"][_SPEED_NOW])
+    hardest = 0.0
     for peer, mask in zip(observation["peers"], observation["peer_mask"], strict=True):
-        ahead, left = float(peer[_FORWARD]), float(peer[_LEFT])
         deceleration = -float(peer[_ACCELERATION])
-        if mask < 0.5 or ahead <= 0.0 or abs(left) > _EEBL_CORRIDOR_M:
+        if mask < 0.5 or deceleration <= hardest:
             continue
-        if deceleration < threshold_mps2:
+        ahead, left = float(peer[_FORWARD]), float(peer[_LEFT])
+        if ahead <= 0.0 or abs(left) > _EEBL_CORRIDOR_M:
             continue
         peer_speed = max(0.0, speed + float(peer[_RELATIVE_SPEED]))
         room_m = max(ahead - _CAR_LENGTH_M, 1.0) + peer_speed**2 / (2.0 * deceleration)
         if speed**2 / (2.0 * room_m) > EEBL_REQUIRED_MPS2:
-            return MAX_DEMAND_MPS2
-    return 0.0
+            hardest = deceleration
+    return hardest
 
 
 _MAKERS: dict[str, Callable[[], ScriptedPolicy]] = {
@@ -224,7 +239,7 @@ def make_scripted_policy(name: str) -> ScriptedPolicy:
         ConfigError: The name is unknown, or the threshold is out of range.
     """
     if name.startswith("eebl@"):
-        threshold = _checked_threshold_mps2(name)
+        threshold = eebl_threshold_mps2(name)
         return ScriptedPolicy(name, partial(eebl_demand_mps2, threshold_mps2=threshold))
     if name not in _MAKERS:
         hint = nearest_name_hint(name, _MAKERS)
@@ -232,8 +247,14 @@ def make_scripted_policy(name: str) -> ScriptedPolicy:
     return _MAKERS[name]()
 
 
-def _checked_threshold_mps2(name: str) -> float:
-    """Return the threshold in a name such as ``eebl@3.0``, or raise ConfigError."""
+def eebl_threshold_mps2(name: str) -> float:
+    """Return the threshold of ``eebl`` or of a name such as ``eebl@3.0``.
+
+    Raises:
+        ConfigError: It is no number, or out of range.
+    """
+    if name == "eebl":
+        return EEBL_THRESHOLD_MPS2
     low, high = _EEBL_THRESHOLDS_MPS2
     try:
         threshold = float(name.partition("@")[2])

@@ -14,7 +14,6 @@ from ml.errors import ConfigError, PolicyError
 from ml.evaluation.cases import Case
 from ml.evaluation.player_files import find_named_model, read_players
 from ml.evaluation.players import (
-    DemandThreshold,
     Player,
     curve_variants,
     opened_policy,
@@ -22,6 +21,7 @@ from ml.evaluation.players import (
     scripted_player,
 )
 from ml.evaluation.protocol import OperatingCurvePlan, load_protocol
+from ml.evaluation.thresholds import DemandThreshold
 from ml.policies.deep_set_policy import create_deep_set_policy_kwargs
 from ml.policies.lone_actor import LoneActor
 
@@ -52,7 +52,7 @@ def case(family, variant=None):
     ("action", "threshold_mps2", "expected"),
     [
         (0.25, 1.9, 0.25), (0.25, 2.0, -1.0), (0.375, 2.0, 0.375), (1.0, 7.0, 1.0),
-        (0.0, 0.5, -1.0), (-0.4, 0.5, -1.0), (3.0, 7.0, 3.0), (3.0, 8.0, -1.0),
+        (0.0, 0.5, 0.0), (-0.4, 0.5, -0.4), (3.0, 7.0, 3.0), (3.0, 8.0, -1.0),
     ],
 )  # fmt: skip
 def test_a_demand_passes_only_beyond_the_threshold(action, threshold_mps2, expected):
