@@ -60,17 +60,17 @@ def test_names_and_seeds_are_unique_and_options_are_known(name):
     [
         (
             "smoke",
-            "b790314ef5ed2939eb21c8650029a6715a1c450fdf04e59534cb57843de23484",
+            "af3eeda9aa194afd40f0ee61bd59b1e957a5af8f8a685b49a8a642ef177954cd",
             "ca492f1456d862625eb7acbdb43b4cc62b69b7d85de177abac7a980e99ddbe80",
         ),
         (
             "screening",
-            "7ea89d2520e5ac659e7ea9e0a8d92b963e3511a53760eadbcb1831fb909ec89a",
+            "64fa6d66e328cf332b4945ef2f2f7186ccb16d29ecdd0ba4b66850a654aa5ddf",
             "ea9695b8be800793ec9908c743f047f029ad2487f2446c3dfa6e0904e09a3aa0",
         ),
         (
             "release",
-            "fb30b71f280d74da5b04be8f085620a77430527fd318baac38b345efa47e912f",
+            "fa5d5d73069adb0d17952cf268092aef43e8ea09ffc1d6938159b97230ecdb54",
             "6f09b2b31e3cc14129ecbea0037c674ff42746626cb2fe1a20f9251ecb755107",
         ),
     ],
