@@ -35,7 +35,8 @@ def parse_replay_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--model",
         type=path_text,
         metavar="POLICY",
-        help="A run's folder, a model's file, or a scripted policy's name such as eebl.",
+        help="A run's folder, a model's file, 'packaged', or a scripted policy's name such as "
+        "eebl.",
     )
     add_trust_flag(parser)
     parser.add_argument(

@@ -28,7 +28,8 @@ def parse_robustness_args(argv: Sequence[str] | None = None) -> argparse.Namespa
         action="extend",
         type=path_text,
         metavar="POLICY",
-        help="Runs' folders, models' files, or scripted policies such as eebl@3.0 (default: none).",
+        help="Runs' folders, models' files, 'packaged', or scripted policies such as eebl@3.0 "
+        "(default: none).",
     )
     add_trust_flag(parser)
     parser.add_argument(

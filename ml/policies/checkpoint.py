@@ -12,6 +12,11 @@ from ml.policies.deep_set_policy import has_finite_weights
 from ml.policies.optimiser_start import leave_out_compiler
 
 MODEL_FILE = "model_final.zip"
+PACKAGED_POLICY = "packaged"
+"""What names the trained policy that the package brings, wherever a model can be named."""
+PACKAGED_FOLDER = Path(__file__).with_name("packaged")
+PACKAGED_MODEL_FILE = "policy.zip"
+"""Its two safe files have this stem; there is no zip."""
 TENSORS_SUFFIX = ".safetensors"
 DESCRIPTION_SUFFIX = ".json"
 
@@ -26,20 +31,35 @@ def model_files(path: str | Path) -> tuple[Path, Path, Path]:
     return model, model.with_suffix(TENSORS_SUFFIX), model.with_suffix(DESCRIPTION_SUFFIX)
 
 
+def is_packaged_policy(name: str | Path) -> bool:
+    """Return whether ``name`` names the packaged policy; a file or folder of that name goes first.
+
+    >>> is_packaged_policy("packaged"), is_packaged_policy("elsewhere/packaged")
+    (True, False)
+    """
+    return str(name) == PACKAGED_POLICY and not os.path.lexists(PACKAGED_POLICY)
+
+
 def find_model(path: str | Path) -> Path:
-    """Return the model that ``path`` names: a file, or the final model of a run's folder.
+    """Return the model that ``path`` names.
+
+    Args:
+        path: A model's file, a run's folder for its final model, or ``packaged`` for the policy
+            that the package brings.
 
     Raises:
         PolicyError: Nothing is there.
     """
     model = Path(path)
+    if is_packaged_policy(path):
+        model = model_files(PACKAGED_FOLDER / PACKAGED_MODEL_FILE)[2]
     if model.is_dir():
         zipped, _, described = model_files(model / MODEL_FILE)
         model = described if described.is_file() and not zipped.is_file() else zipped
     if not os.path.isfile(model):  # noqa: PTH113 - unlike Path's, false for a name too long
         raise PolicyError(
-            f"{path} must be a model saved by train_convoy, or a run's folder that holds "
-            f"{MODEL_FILE}. Got no such file. Check the path."
+            f"{path} must be a model saved by train_convoy, a run's folder that holds "
+            f"{MODEL_FILE}, or {PACKAGED_POLICY!r}. Got no such file. Check the path."
         )
     return model
 

@@ -170,7 +170,7 @@ def load_model(path: str | Path, *, is_trusted: bool = False) -> LoadedModel:
     """Read a trained policy; unless told to trust a zip, run nothing that the files hold.
 
     Args:
-        path: A run's folder, or a model's `.zip`, `.json` or `.safetensors`.
+        path: A run's folder, a model's `.zip`, `.json` or `.safetensors`, or ``packaged``.
         is_trusted: Whether a zip without a safe pair that names its hash may be unpickled.
 
     Returns:

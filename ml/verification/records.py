@@ -16,7 +16,13 @@ from ml.evaluation.evaluation_folder import EVALUATION_FILE, RUN_MANIFEST
 from ml.evaluation.record_files import RECORDS_FOLDER
 from ml.file_sums import is_sha256
 from ml.json_files import read_json
-from ml.policies.checkpoint import MODEL_FILE, model_files
+from ml.policies.checkpoint import (
+    MODEL_FILE,
+    PACKAGED_FOLDER,
+    PACKAGED_MODEL_FILE,
+    is_packaged_policy,
+    model_files,
+)
 from ml.provenance import sha256_of_file
 from ml.training.run_folder import METRICS_FILE
 
@@ -156,6 +162,8 @@ def files_of_evaluation(folder: Path) -> list[NamedFile]:
 def _weights_file(model: Path) -> Path:
     """Return the file of a model whose hash an evaluation records: the tensors, if it has any."""
     file = model / MODEL_FILE if model.is_dir() else model
+    if is_packaged_policy(model):
+        file = PACKAGED_FOLDER / PACKAGED_MODEL_FILE
     tensors = model_files(file)[1]
     return tensors if tensors.is_file() else file
 
