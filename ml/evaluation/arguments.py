@@ -58,8 +58,8 @@ def parse_evaluate_args(argv: Sequence[str] | None = None) -> argparse.Namespace
         nargs="+",
         type=path_text,
         metavar="POLICY",
-        help="A run's folder, a model's file, or a scripted policy's name such as eebl; several "
-        "with --protocol.",
+        help="A run's folder, a model's file, 'packaged' for the trained policy that comes with "
+        "this package, or a scripted policy's name such as eebl; several stand in one table.",
     )
     add_trust_flag(parser)
     parser.add_argument(
@@ -90,8 +90,11 @@ def parse_evaluate_args(argv: Sequence[str] | None = None) -> argparse.Namespace
     settle_scenario(parser, args)
     if args.protocol is not None:
         _check_protocol_flags(parser, args)
-    elif len(args.model) > 1:
-        parser.error(f"--model must be one policy without --protocol. Got {len(args.model)}.")
+    elif len(args.model) > 1 and args.output_dir is not None:
+        parser.error(
+            f"--model must be one policy to be kept in --output_dir without --protocol. Got "
+            f"{len(args.model)}. Leave out --output_dir, or evaluate each alone."
+        )
     return args
 
 

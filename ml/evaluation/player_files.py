@@ -16,7 +16,7 @@ from ml.errors import ConfigError, PolicyError, nearest_name_hint
 from ml.evaluation.arguments import DEFAULT_SUMO_CFG
 from ml.evaluation.players import PROTOCOL_BASELINES, Player, scripted_player
 from ml.policies.baselines import SCRIPTED_POLICY_NAMES, is_scripted_policy, make_scripted_policy
-from ml.policies.checkpoint import check_fits, find_model
+from ml.policies.checkpoint import PACKAGED_POLICY, check_fits, find_model, is_packaged_policy
 from ml.policies.fast_forward import acting_policy
 from ml.policies.lone_actor import LoneActor
 from ml.policies.model_file import load_model
@@ -35,10 +35,12 @@ def find_named_model(name: str) -> Path | None:
     """
     if is_scripted_policy(name) and not Path(name).exists():
         return None
-    if not Path(name).exists() and Path(name).name == name:
+    is_a_name = Path(name).name == name and not is_packaged_policy(name)
+    if is_a_name and not Path(name).exists():
+        known = (*SCRIPTED_POLICY_NAMES, PACKAGED_POLICY)
         raise PolicyError(
-            f"--model must be a run's folder, a model's file or a scripted policy. Got "
-            f"{name!r}. {nearest_name_hint(name, SCRIPTED_POLICY_NAMES)}"
+            f"--model must be a run's folder, a model's file, {PACKAGED_POLICY!r} or a scripted "
+            f"policy. Got {name!r}. {nearest_name_hint(name, known)}"
         )
     return find_model(name)
 
@@ -47,7 +49,7 @@ def read_players(names: Sequence[str], *, is_trusted: bool = False) -> list[Play
     """Return the policies that ``--model`` names, read and checked.
 
     Args:
-        names: Runs' folders, models' files or scripted policies.
+        names: Runs' folders, models' files, ``packaged`` or scripted policies.
         is_trusted: Whether a model's zip may be unpickled.
 
     Raises:
@@ -55,8 +57,33 @@ def read_players(names: Sequence[str], *, is_trusted: bool = False) -> list[Play
         ConfigError: Two policies would have one id, or a scripted policy's.
     """
     players = [_read_player(name, is_trusted=is_trusted) for name in names]
-    trained = [player.policy_id for player in players if not isinstance(player.source, str)]
-    counts = Counter(player.policy_id for player in players)
+    _check_ids([(player.policy_id, isinstance(player.source, str)) for player in players])
+    return players
+
+
+def policy_ids_of(names: Sequence[str]) -> list[str]:
+    """Return the id of each policy that ``--model`` names.
+
+    Args:
+        names: Runs' folders, models' files, ``packaged`` or scripted policies.
+
+    Raises:
+        PolicyError: A name stands for nothing.
+        ConfigError: Two policies would have one id, or a scripted policy's.
+    """
+    are_scripted = [find_named_model(name) is None for name in names]
+    ids = [
+        name if is_scripted else policy_id_of(Path(name))
+        for name, is_scripted in zip(names, are_scripted, strict=True)
+    ]
+    _check_ids(list(zip(ids, are_scripted, strict=True)))
+    return ids
+
+
+def _check_ids(policies: Sequence[tuple[str, bool]]) -> None:
+    """Refuse two policies of one id, and a trained one with a baseline's; each with its kind."""
+    trained = [policy_id for policy_id, is_scripted in policies if not is_scripted]
+    counts = Counter(policy_id for policy_id, _ in policies)
     for policy_id, count in counts.items():
         if count > 1 or (policy_id in trained and policy_id in PROTOCOL_BASELINES):
             other = "two policies" if count > 1 else "a policy and a baseline"
@@ -64,7 +91,6 @@ def read_players(names: Sequence[str], *, is_trusted: bool = False) -> list[Play
                 f"--model must name policies whose names differ. Got {policy_id!r} for {other}. "
                 "Rename a folder or file."
             )
-    return players
 
 
 def _read_player(name: str, *, is_trusted: bool) -> Player:

@@ -24,7 +24,7 @@ from ml.errors import ConfigError, RecordError
 from ml.evaluation.arguments import BASELINES, DEFAULT_SUMO_CFG, parse_evaluate_args
 from ml.evaluation.baseline_runs import progress_of, run_baselines, run_shown
 from ml.evaluation.episode_files import BASELINE_EPISODES_FILE, EPISODES_FILE, save_episodes
-from ml.evaluation.episodes import EpisodeRecord
+from ml.evaluation.episodes import EpisodeRecord, check_same_episodes
 from ml.evaluation.evaluation_folder import (
     EVALUATION_FILE,
     INPUTS_FILE,
@@ -32,16 +32,16 @@ from ml.evaluation.evaluation_folder import (
     evaluation_files_in,
 )
 from ml.evaluation.model_episodes import play_model
-from ml.evaluation.player_files import find_named_model
+from ml.evaluation.player_files import find_named_model, policy_ids_of
 from ml.evaluation.protocol_command import evaluate_by_protocol
 from ml.evaluation.verdict import build_report
-from ml.evaluation.verdict_text import format_report
+from ml.evaluation.verdict_text import format_report, format_side_by_side
 from ml.evaluation.worker_episodes import default_num_workers, open_workers
 from ml.file_sums import SUMS_FILE, write_sums
 from ml.folder_lock import locked_folder
 from ml.json_files import read_json
 from ml.policies.baselines import is_scripted_policy
-from ml.policies.checkpoint import check_fits
+from ml.policies.checkpoint import check_fits, is_packaged_policy
 from ml.policies.model_file import LoadedModel, load_model
 from ml.progress import ProgressDisplay
 from ml.provenance import (
@@ -71,7 +71,8 @@ def settle_inputs(args: argparse.Namespace) -> None:
     model = find_named_model(args.model)
     if model is not None:
         config = _config_of_run(model.parent)
-        args.model = str(model)
+        if not is_packaged_policy(args.model):  # its place is another one in each installation
+            args.model = str(model)
     if args.dataset_dir is None and args.sumo_cfg is None:
         args.dataset_dir, args.sumo_cfg = config.get("dataset_dir"), config.get("sumo_cfg")
         if args.emulator_params is None:
@@ -198,6 +199,37 @@ def _run_model(
         return play_model(model, source, args.episodes, progress_of(display))
 
 
+def evaluate_side_by_side(args: argparse.Namespace) -> None:
+    """Run several policies on the same episodes and print them in one table.
+
+    Args:
+        args: The command line's, with several in ``model``. Where it names no scenarios, they are
+            those of the first one's run.
+
+    Raises:
+        PolicyError: A model cannot be read.
+        ConfigError: Two policies would have one name.
+        RecordError: A policy did not meet the same episodes.
+    """
+    names, policy_ids = args.model, policy_ids_of(args.model)
+    read: list[tuple[argparse.Namespace, LoadedModel | None]] = []
+    for name in names:
+        args.model = name
+        settle_inputs(args)
+        read.append((argparse.Namespace(**vars(args)), read_model(args)))
+    records: dict[str, list[EpisodeRecord]] = {}
+    baselines: dict[str, list[EpisodeRecord]] = {}
+    for policy_id, (settings, model) in zip(policy_ids, read, strict=True):
+        settings.skip_baselines = args.skip_baselines or bool(records)
+        with ExitStack() as held:
+            records[policy_id], more = run_policies(settings, model, held)
+        baselines |= more
+        check_same_episodes(records[policy_ids[0]], records[policy_id], policy_id)
+    sys.stdout.write(f"{', '.join(names)}: {args.episodes} episodes, split {args.split}\n")
+    sys.stdout.writelines(f"radio fault: {fault}\n" for fault in args.radio_fault)
+    sys.stdout.write(f"{format_side_by_side(records, baselines)}\n")
+
+
 def save_evaluation(
     args: argparse.Namespace,
     model: LoadedModel | None,
@@ -243,6 +275,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_evaluate_args(argv)
     if args.protocol is not None:
         evaluate_by_protocol(args)
+        return
+    if len(args.model) > 1:
+        evaluate_side_by_side(args)
         return
     (args.model,) = args.model
     check_output_dir(args)

@@ -29,6 +29,8 @@ Key = TypeVar("Key")
 
 HAZARD_KINDS = ("hard_stop", "hard_resolve", "benign")
 HARD_KINDS = ("hard_stop", "hard_resolve")
+COMPARED_BASELINES = ("driver", "eebl")
+"""Those that a policy's collisions are compared with, pair by pair."""
 HARD_HALF_DECELERATION_MPS2 = 6.4
 """The hard half: stops with at least this deceleration, the middle of U(3, 9.8)."""
 
@@ -211,11 +213,16 @@ def build_report(
     return {
         "episodes": summarise_collisions(records),
         "alarms": summarise_alarms(records),
-        "baselines": {
-            name: {"episodes": summarise_collisions(rows), "alarms": summarise_alarms(rows)}
-            for name, rows in baselines.items()
-        },
+        "baselines": summarise_policies(baselines),
         "verdict": judge(records, baselines),
+    }
+
+
+def summarise_policies(records: Mapping[str, Sequence[EpisodeRecord]]) -> Json:
+    """Return each policy's `episodes` and `alarms`, by its name."""
+    return {
+        name: {"episodes": summarise_collisions(rows), "alarms": summarise_alarms(rows)}
+        for name, rows in records.items()
     }
 
 
@@ -229,7 +236,7 @@ def judge(
     }
     comparisons = {
         name: compare_collisions(records, baselines[name], f"the {name}")
-        for name in ("driver", "eebl")
+        for name in COMPARED_BASELINES
         if name in baselines
     }
     uncovered = uncovered_buckets(records)

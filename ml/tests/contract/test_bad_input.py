@@ -127,7 +127,7 @@ def test_a_path_to_the_wrong_thing_is_used_or_refused_on_one_line(verb, flag, st
         (["generate", "--output_dir", "out", "--base_dir", "missing\x1b"], 2),
         (["evaluate", "--model", "driver", "--sumo_cfg", "missing.sumocfg"], 1),
         (["evaluate", "--model", "driver", "--protocol", "x.toml", "--output_dir", "out"], 1),
-        (["evaluate", "--model", "driver", "eebl"], 2),
+        (["evaluate", "--model", "driver", "eebl", "--output_dir", "out"], 2),
         (["evaluate", "--model", "driver", "--trust=yes"], 2),
         (["evaluate", "--model", "/dev/zero", "--trust"], 1),
         (["replay", "--model", "driver", "--video", "out.gif", "--trust=yes"], 2),

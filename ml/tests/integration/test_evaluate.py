@@ -9,8 +9,10 @@ import torch
 
 from ml.errors import ConfigError, PolicyError, RecordError
 from ml.evaluation.run import main as evaluate
+from ml.policies.checkpoint import PACKAGED_FOLDER
 from ml.provenance import sha256_of_file
 from ml.training.train_convoy import main as train
+from ml.verification.verify import main as verify
 
 pytestmark = pytest.mark.integration
 
@@ -60,6 +62,37 @@ def test_baselines_meet_the_same_episodes(run_dir, tmp_path, capsys):
     rows = rows_of(tmp_path / "baseline_episodes.jsonl")
     for policy in ("null", "driver", "oracle", "eebl"):
         assert own == [[row[name] for name in identity] for row in rows if row["policy"] == policy]
+
+
+def test_several_policies_stand_in_one_table(run_dir, capsys):
+    evaluate(["--model", str(run_dir), "packaged", "--episodes", "2", "--quiet"])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{run_dir}, packaged: 2 episodes, split eval"
+    assert [line.split()[0] for line in lines[3:9]] == [
+        "short", "packaged", "null", "driver", "oracle", "eebl",
+    ]  # fmt: skip
+    assert lines[9].startswith("  short against packaged: ")
+
+
+def test_policies_of_one_name_are_refused_side_by_side(run_dir):
+    with pytest.raises(ConfigError, match=r"names differ\. Got 'short' for two policies"):
+        evaluate(["--model", str(run_dir), str(run_dir / ".." / "short"), "--episodes", "1"])
+
+
+def test_the_packaged_policy_is_recorded_by_its_name_and_verified(tmp_path, base_cfg, capsys):
+    evaluate(
+        ["--model", "packaged", "--sumo_cfg", str(base_cfg), "--episodes", "1",
+         "--skip_baselines", "--output_dir", str(tmp_path / "e")]
+    )  # fmt: skip
+
+    evaluation = json.loads((tmp_path / "e" / "evaluation.json").read_text())
+    assert evaluation["config"]["model"] == "packaged"
+    assert evaluation["provenance"]["model_sha256"] == sha256_of_file(
+        PACKAGED_FOLDER / "policy.safetensors"
+    )
+    verify([str(tmp_path / "e")])
+    assert "As recorded" in capsys.readouterr().out
 
 
 def test_workers_change_no_result(run_dir, tmp_path, capsys):

@@ -29,9 +29,9 @@ def test_one_policy_needs_no_protocol():
     assert parse_evaluate_args(["--model", "a"]).protocol is None
 
 
-def test_several_policies_need_a_protocol(capsys):
-    assert "--model must be one policy without --protocol. Got 2." in refusal(
-        ["--model", "a", "b"], capsys
+def test_several_policies_are_kept_with_a_protocol_only(capsys):
+    assert "--model must be one policy to be kept in --output_dir without --protocol. Got 2." in (
+        refusal(["--model", "a", "b", "--output_dir", "out"], capsys)
     )
 
 

@@ -14,7 +14,7 @@ from ml.evaluation.verdict import (
     summarise_collisions,
     uncovered_buckets,
 )
-from ml.evaluation.verdict_text import format_report
+from ml.evaluation.verdict_text import format_report, format_side_by_side
 
 ALL_BUCKETS = [(n, rank) for n in range(1, 9) for rank in range(1, n + 1)]
 
@@ -254,6 +254,25 @@ def test_text_names_the_verdict_every_policy_and_what_was_not_realised():
         assert f"\n  {name}" in text
     assert "1 episodes whose hazard did not happen" in text
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_table_of_several_policies_has_each_count_interval_and_comparison():
+    records = {"net": [episode(), episode()], "packaged": [episode(collision=True), episode()]}
+    text = format_side_by_side(records, {"driver": [episode(collision=True)] * 2})
+    rows = [line.split() for line in text.splitlines()]
+    # Clopper and Pearson: 0 of 2 is at most 1 - 0.025**0.5, 1 of 2 from there to its complement.
+    assert rows[2][:6] == ["net", "2", "0", "0.0%", "to", "84.2%"]
+    assert rows[3][:6] == ["packaged", "2", "1", "1.3%", "to", "98.7%"]
+    assert rows[4][:3] == ["driver", "2", "2"]
+    against = [line.split(":")[0].strip() for line in text.splitlines() if " against " in line]
+    assert against == ["net against packaged", "net against driver"]
+
+
+def test_a_policy_that_is_a_baseline_is_not_compared_with_itself():
+    records = {"eebl": [episode()], "net": [episode()]}
+    text = format_side_by_side(records, {"eebl": [episode()]})
+    assert "eebl against net" in text
+    assert "eebl against eebl" not in text
 
 
 # --- The same episodes -------------------------------------------------------------------------
