@@ -59,6 +59,15 @@ PROJECT_IMPORTS = {
     "ml.evaluation.protocol_scenarios": {"ml.envs", "ml.scenarios"},
     "ml.scripts": {"ml.envs", "ml.scenarios", "ml.espnow_emulator.parameters"},
     "ml.scripts.doctor": {"ml.training.trial"},
+    "ml.scripts.model_card_results": {"ml.evaluation.verdict"},
+    "ml.scripts.package_policy": {
+        "ml.envs.scenario_manager",
+        "ml.evaluation.evaluation_folder",
+        "ml.policies",
+        "ml.training.arguments",
+        "ml.training.run_arguments",
+        "ml.verification.records",
+    },
     "ml.scripts.write_docs": {"ml.envs", "ml.espnow_emulator.faults"},
     "ml.evaluation": {"ml.envs", "ml.policies", "ml.metrics"},
     "ml.reporting": {
