@@ -36,10 +36,11 @@ lock: ## Rewrite the hashes after a change of constraints.txt
 	@test -x $(BIN)/uv || { echo "error: $(BIN)/uv is missing. Run 'make setup' first." >&2; exit 1; }
 	$(BIN)/python -m ml.scripts.write_locks
 
-demo: $(STAMP) ## Generate a dataset, train, evaluate, and say where everything is
+demo: $(STAMP) ## Generate a dataset, train, evaluate, and compare with the packaged policy
 	@rm -rf $(DATASET) $(RUN)
 	$(BIN)/python -m ml.scripts.gen_scenarios --base_dir ml/scenarios/base --output_dir $(DATASET) --seed 42 --train_count 90 --eval_count 90
 	$(BIN)/python -m ml.training.train_convoy --dataset_dir $(DATASET) --total_timesteps 20000 --eval_episodes 90 --output_dir $(RUN) --run_id demo
+	$(BIN)/python -m ml.evaluation.run --model $(RUN) packaged --episodes 90 --skip_baselines
 
 bench: $(STAMP) ## Measure every speed that the project promises
 	$(BIN)/python benchmarks/environment_steps.py

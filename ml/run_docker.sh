@@ -21,7 +21,8 @@ words:
   train     Train a policy, evaluate it and record the run.
   evaluate  Evaluate a policy.
   report    Write the page of an evaluation by a protocol.
-  demo      Generate a small dataset and train on it; arguments are train's.
+  demo      Generate a small dataset, train on it and compare with the packaged policy;
+            arguments are train's.
   gui       Train with SUMO's window on this machine's display.
   bash      Open a shell, or run one with arguments.
   help      Show this.
@@ -337,12 +338,14 @@ make_writable() { # what commands write to; compiled kernels outlive the contain
     fail "$root/.cache must be a folder that can be written to. Change its owner, or remove it."
 }
 
-# What the word demo runs in the container; its arguments are train's.
+# What the word demo runs in the container; its arguments are train's, and may name another folder.
 # shellcheck disable=SC2016 # expanded there, not here
 readonly DEMO='set -euo pipefail
 rm -rf ml/scenarios/datasets/demo ml/models/runs/demo
 python -m ml.scripts.gen_scenarios --base_dir ml/scenarios/base --output_dir ml/scenarios/datasets/demo --seed 42 --train_count 90 --eval_count 90
-exec python -m ml.training.train_convoy --dataset_dir ml/scenarios/datasets/demo --total_timesteps 20000 --eval_episodes 90 --output_dir ml/models/runs/demo --run_id demo "$@"'
+python -m ml.training.train_convoy --dataset_dir ml/scenarios/datasets/demo --total_timesteps 20000 --eval_episodes 90 --output_dir ml/models/runs/demo --run_id demo "$@"
+[ -e ml/models/runs/demo ] || exit 0
+exec python -m ml.evaluation.run --model ml/models/runs/demo packaged --episodes 90 --skip_baselines'
 
 main() {
   local word="${1:-help}" command

@@ -117,10 +117,11 @@ def test_demo_generates_and_then_trains_with_the_arguments(runner):
     runner("demo", *AWKWARD)
     _, (shell, flag, script, name, *arguments) = runner.last()
     assert (shell, flag, name, arguments) == ("bash", "-c", "demo", AWKWARD)
-    generating, training = script.splitlines()[-2:]
+    generating, training, comparing = [line for line in script.splitlines() if "python -m" in line]
     assert "ml.scripts.gen_scenarios" in generating
     assert "ml.training.train_convoy" in training
     assert training.endswith('"$@"')
+    assert "ml.evaluation.run --model ml/models/runs/demo packaged" in comparing
 
 
 def test_demo_does_what_make_demo_does(runner):
