@@ -16,7 +16,7 @@ from typing import Any
 
 from ml.command_line import OneLineArgumentParser, add_debug_flag, path_text, run_command
 from ml.envs.scenario_manager import MANIFEST_FILE
-from ml.errors import ConfigError, RecordError
+from ml.errors import ConfigError, RecordError, RoadSenseError
 from ml.evaluation.evaluation_folder import EVALUATION_FILE, RUN_MANIFEST
 from ml.policies.checkpoint import (
     MODEL_FILE,
@@ -211,6 +211,15 @@ def read_evaluation(folder: Path, tensors_sha256: str) -> tuple[Json, str]:
     )
 
 
+def _card_of(args: argparse.Namespace) -> str:
+    """Return the card, once all that it names was checked."""
+    run = read_run(Path(args.run), args.dataset_dir)
+    if args.evaluation is None:
+        return model_card(run, None, None)
+    tensors_sha256 = run.description["tensors_sha256"]
+    return model_card(run, *read_evaluation(Path(args.evaluation), tensors_sha256))
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Package a policy as the command line says.
 
@@ -218,14 +227,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: The arguments, without the program's name; the process's own when None.
     """
     args = parse_args(argv)
-    run = read_run(Path(args.run), args.dataset_dir)
-    evaluation, policy_id = None, None
-    if args.evaluation is not None:
-        tensors_sha256 = run.description["tensors_sha256"]
-        evaluation, policy_id = read_evaluation(Path(args.evaluation), tensors_sha256)
     try:
-        card = model_card(run, evaluation, policy_id)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        card = _card_of(args)
+    except RoadSenseError:
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise RecordError(
             f"records of {args.run} and of --evaluation must be whole. Got a fault at {error!s:.80}"
             ". Restore them."
