@@ -35,6 +35,7 @@ from ml.reporting.markup import (
     share_text,
     table,
 )
+from ml.reporting.series import series_kind, series_mark, series_shape, series_style
 
 Json = Mapping[str, Any]
 Scales = tuple[Scale, Scale]
@@ -42,10 +43,6 @@ Series = tuple[str, Sequence[Json]]
 """A policy and its points."""
 
 _STYLE_FILE = Path(__file__).resolve().parent / "report.css"
-_LIGHT = ("#0b62a8", "#b4530a", "#0f766e", "#7c3aed", "#a16207", "#be185d", "#4d7c0f", "#475569")
-_DARK = ("#6cb6ff", "#ffa657", "#5eead4", "#c4a5ff", "#e3b341", "#f9a8d4", "#a3e635", "#a8b3c0")
-_SHAPES = ("circle", "square", "triangle", "diamond", "cross")
-_DASHES = ("none", "7 3", "2 3", "9 3 2 3", "none", "7 3", "2 3", "9 3 2 3")
 _SIZE = (520.0, 340.0)
 _POLICY_GAP = 4.0
 """Between the marks of two policies at one level [px]."""
@@ -69,7 +66,9 @@ def robustness_html(curves: Json) -> str:
     """
     names = _names(curves)
     settings = curves["settings"]
-    keys = legend((_shape(number), _mark_kind(number), name) for number, name in enumerate(names))
+    keys = legend(
+        (series_shape(number), series_mark(number), name) for number, name in enumerate(names)
+    )
     panels = [_panel(axis, found, names) for axis, found in curves["axes"].items()]
     about = (
         f"Hazards of family {settings['family']}: {_FAMILIES[settings['family']]}. "
@@ -85,7 +84,7 @@ def robustness_html(curves: Json) -> str:
         + section("provenance", "Provenance", details("Hashes", facts(curves["provenance"])))
         + "\n</main>"
     )
-    style = _STYLE_FILE.read_text(encoding="utf-8") + _series_style(len(names))
+    style = _STYLE_FILE.read_text(encoding="utf-8") + series_style(len(names))
     return page_html("Robustness curves", body, style=style)
 
 
@@ -175,19 +174,16 @@ def _drawing(axis: str, found: Json, names: Sequence[str]) -> str:
 def _draw_series(drawing: Drawing, scales: Scales, number: int, series: Series) -> None:
     """Draw a policy's points with their intervals, joined."""
     (x, y), (name, points) = scales, series
-    kind = f"series-of-{number}"
+    kind = series_kind(number)
     places = [(x(point["value"]), y(point["collision_rate"])) for point in points]
     drawing.line(places, f"curve {kind}")
     for point, place in zip(points, places, strict=True):
         low, high = point["interval_95"]
         drawing.interval((place[0], y(low)), (place[0], y(high)), kind)
         tip = f"{name} at {point['value']:g}: {point['collisions']} of {point['episodes']}"
-        drawing.mark(_shape(number), place, _mark_kind(number), f"{tip}, {_point_text(point)}")
-
-
-def _mark_kind(number: int) -> str:
-    """Return the class of a policy's marks."""
-    return f"series-of-{number} shape-{_shape(number)}"
+        drawing.mark(
+            series_shape(number), place, series_mark(number), f"{tip}, {_point_text(point)}"
+        )
 
 
 def _level_scale(axis: str, values: Sequence[float]) -> Scale:
@@ -216,33 +212,6 @@ def _words(drawn: Mapping[str, Sequence[Json]]) -> str:
         for name, points in drawn.items()
         if points
     )
-
-
-def _shape(number: int) -> str:
-    """Return the shape of a policy's marks."""
-    return _SHAPES[number % len(_SHAPES)]
-
-
-def _series_style(count: int) -> str:
-    """Return colours and dashes of so many policies, for light and for dark screens."""
-    rules = []
-    for colours, frame in ((_LIGHT, "{}"), (_DARK, "@media screen and "
-                           "(prefers-color-scheme: dark) {{ {} }}")):  # fmt: skip
-        inner = " ".join(
-            f".series-of-{n} {{ --series: {colours[n % len(colours)]}; }}" for n in range(count)
-        )
-        rules.append(frame.format(inner))
-    rules += [
-        f".curve.series-of-{n} {{ stroke: var(--series); stroke-width: 1.8; "
-        f"stroke-dasharray: {_DASHES[n % len(_DASHES)]}; }}"
-        f".interval.series-of-{n} {{ stroke: var(--series); stroke-opacity: .55; }}"
-        f".mark.series-of-{n}, .drawing .mark.series-of-{n} {{ fill: var(--series); }}"
-        for n in range(count)
-    ]
-    rules.append(
-        ".mark.shape-cross, .drawing .mark.shape-cross { stroke: var(--series); stroke-width: 2; }"
-    )
-    return "\n".join(rules)
 
 
 # --- Numbers ------------------------------------------------------------------------------------
