@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 
-from ml.evaluation.age_curve import age_curve
-from ml.evaluation.kinematic_reference import collision_probability
+from ml.evaluation.age_curve import COMMAND_DELAY_S, age_curve, kinematic_collision_rate
 from ml.reporting.drawing import (
     BOTTOM,
     LEFT,
@@ -33,7 +33,6 @@ from ml.reporting.markup import (
 
 _SIZE = (440.0, 312.0)
 _OLDEST_S = 1.6
-_CONTROL_DELAY_S = 0.05
 _MIN_EPISODES = 5
 _AGE_COLUMNS = (
     "policy", "age [s]", "mean age [s]", "collisions", "share", "95 % interval", "kinematics",
@@ -63,7 +62,8 @@ def age_section(folder: EvaluationFolder) -> str:
         return section("age", title, paragraph("No stop of the car ahead in family H."))
     no_radio = next(iter(curves.values()))["no_radio"]
     data = table("Collisions by age at the onset", _AGE_COLUMNS, _age_lines(bins))
-    drawn = _age_drawing(folder, bins, no_radio)
+    looks = {policy: (_shape(folder, policy), _kind(folder, policy)) for policy in bins}
+    drawn = age_drawing("age-curve", bins, no_radio, looks).svg()
     return section(
         "age",
         title,
@@ -82,29 +82,26 @@ def _age_lines(bins: Mapping[str, Sequence[Json]]) -> list[list[str]]:
     return [
         [
             policy,
-            _range_text(cell),
+            age_range_text(cell),
             number_text(cell["mean_age_s"]),
             f"{cell['collisions']} of {cell['episodes']}",
             share_text(cell["collision_rate"]),
             interval_text(cell["interval_95"]),
-            "none" if cell["is_never_heard"] else share_text(_kinematics(cell["mean_age_s"])),
+            "none"
+            if cell["is_never_heard"]
+            else share_text(kinematic_collision_rate(cell["mean_age_s"])),
         ]
         for policy, found in bins.items()
         for cell in found
     ]
 
 
-def _range_text(cell: Json) -> str:
-    """Return the range of ages of a bin."""
+def age_range_text(cell: Mapping[str, Any]) -> str:
+    """Return the range of ages of a bin [s]."""
     if cell["is_never_heard"]:
         return "never heard"
     end = "on" if cell["to_s"] is None else f"to {cell['to_s']:g}"
     return f"{cell['from_s']:g} {end}"
-
-
-def _kinematics(age_s: float) -> float:
-    """Return the collision probability of a full brake one mean control delay after the age."""
-    return collision_probability(age_s + _CONTROL_DELAY_S)
 
 
 def _age_legend(folder: EvaluationFolder, bins: Mapping[str, Sequence[Json]]) -> str:
@@ -123,7 +120,7 @@ def _age_caption(bins: Mapping[str, Sequence[Json]], no_radio: Json) -> str:
         "Family H, the car ahead brakes, all radio presets of the gates together. Points stand at "
         f"the mean age of their bin, with exact 95 % intervals; n: {counts}; driver alone "
         f"{no_radio['episodes']:,}. Bins below {_MIN_EPISODES} episodes are in the table only. The "
-        f"full line is a full brake {_CONTROL_DELAY_S:g} s after the age by a car that keeps its "
+        f"full line is a full brake {COMMAND_DELAY_S:g} s after the age by a car that keeps its "
         "speed until then; a driver who brakes too keeps a policy below it."
     )
 
@@ -138,17 +135,27 @@ def _kind(folder: EvaluationFolder, policy: str) -> str:
     return f"judged judged-{folder.judged.index(policy) % 3}" if policy in folder.judged else "rule"
 
 
-def _age_drawing(
-    folder: EvaluationFolder, bins: Mapping[str, Sequence[Json]], no_radio: Json
-) -> str:
-    """Return the drawing."""
+def age_drawing(
+    name: str,
+    bins: Mapping[str, Sequence[Json]],
+    no_radio: Json,
+    looks: Mapping[str, tuple[str, str]],
+) -> Drawing:
+    """Return the drawing of collisions against the age at the onset.
+
+    Args:
+        name: Of the drawing, unique in its page.
+        bins: What is drawn, by its name: bins of an age curve.
+        no_radio: The driver's collisions without a radio.
+        looks: Shape and class of the marks, by the same names.
+    """
     drawn = {policy: [cell for cell in found if _is_drawn(cell)] for policy, found in bins.items()}
     words = "; ".join(
-        f"{policy}, age {_range_text(cell)} s: {share_text(cell['collision_rate'])}"
+        f"{policy}, age {age_range_text(cell)} s: {share_text(cell['collision_rate'])}"
         for policy, found in drawn.items()
         for cell in found
     )
-    drawing = Drawing("age-curve", _SIZE, "Collisions against the age at the onset", words)
+    drawing = Drawing(name, _SIZE, "Collisions against the age at the onset", words)
     highs = [cell["interval_95"][1] for found in drawn.values() for cell in found]
     ticks = percent_ticks(min(max(0.05, no_radio["collision_rate"] or 0.0, *highs), 1.0))
     x, y = Scale(0.0, _OLDEST_S, LEFT, _SIZE[0] - RIGHT), _share_scale(ticks)
@@ -157,18 +164,24 @@ def _age_drawing(
     if no_radio["collision_rate"] is not None:
         level = y(no_radio["collision_rate"])
         drawing.line([(x.start, level), (x.end, level)], "no-radio")
-    ages = [age for age in np.linspace(0.0, _OLDEST_S, 81).tolist() if _kinematics(age) <= y.high]
-    drawing.line([(x(age), y(_kinematics(age))) for age in ages], "reference")
+    rates = [(age, kinematic_collision_rate(age)) for age in np.linspace(0.0, _OLDEST_S, 81)]
+    drawing.line([(x(age), y(rate)) for age, rate in rates if rate <= y.high], "reference")
     for offset, (policy, found) in zip(cycle(_OFFSETS), drawn.items(), strict=False):
         for cell in found:
-            age_s = _OLDEST_S if cell["is_never_heard"] else cell["mean_age_s"]
-            low, high = cell["interval_95"]
-            place, kind = x(age_s) + offset, _kind(folder, policy)
-            drawing.interval((place, y(low)), (place, y(high)), kind)
-            tip = f"{policy}, {_range_text(cell)}: {cell['collisions']} of {cell['episodes']}"
-            shape = _shape(folder, policy)
-            drawing.mark(shape, (place, y(cell["collision_rate"])), kind, tip)
-    return drawing.svg()
+            _draw_bin(drawing, (x, y), cell, (policy, *looks[policy], offset))
+    return drawing
+
+
+def _draw_bin(
+    drawing: Drawing, scales: tuple[Scale, Scale], cell: Json, look: tuple[str, str, str, float]
+) -> None:
+    """Draw one bin's share with its interval, moved aside where several stand at one age."""
+    (x, y), (policy, shape, kind, offset) = scales, look
+    place = x(_OLDEST_S if cell["is_never_heard"] else cell["mean_age_s"]) + offset
+    low, high = cell["interval_95"]
+    drawing.interval((place, y(low)), (place, y(high)), kind)
+    tip = f"{policy}, {age_range_text(cell)}: {cell['collisions']} of {cell['episodes']}"
+    drawing.mark(shape, (place, y(cell["collision_rate"])), kind, tip)
 
 
 def _share_scale(ticks: Sequence[tuple[float, str]]) -> Scale:
@@ -270,23 +283,38 @@ def _operating_drawing(folder: EvaluationFolder, preset: str, curves: dict[str, 
     for rate in _GATE_RATES:
         drawing.line([(x(rate), y.end), (x(rate), y.start)], "gate-rate")
     for policy, points in curves.items():
-        _draw_curve(drawing, x, y, (policy, _kind(folder, policy), points))
+        shape, kind = _shape(folder, policy), _kind(folder, policy)
+        draw_curve(drawing, (x, y), (policy, shape, kind), points)
     return drawing.svg()
 
 
-def _draw_curve(
-    drawing: Drawing, x: Scale, y: Scale, curve: tuple[str, str, Sequence[Json]]
+def draw_curve(
+    drawing: Drawing,
+    scales: tuple[Scale, Scale],
+    look: tuple[str, str, str],
+    points: Sequence[Json],
+    *,
+    is_bare: bool = False,
 ) -> None:
-    """Draw one policy's points with their intervals, joined in the order of the threshold."""
-    policy, kind, points = curve
+    """Draw one policy's points, joined in the order of the threshold.
+
+    Args:
+        drawing: Where to.
+        scales: Of false alarms per hour, and of the share of collisions.
+        look: The policy, its marks' shape, and the class of its lines.
+        points: Of its operating curve, all of them measured.
+        is_bare: Leave out intervals and thresholds.
+    """
+    (x, y), (policy, shape, kind) = scales, look
     places = [(x(p["false_alarms"]["per_hour"]), y(p["all"]["collision_rate"])) for p in points]
     drawing.line(places, f"curve {kind}")
     for point, (across, up) in zip(points, places, strict=True):
-        low, high = point["all"]["interval_95"]
-        drawing.interval((across, y(low)), (across, y(high)), kind)
-        low, high = point["false_alarms"]["interval_95"]
-        drawing.interval((x(low), up), (x(high), up), kind)
-        shape = "square" if kind == "rule" else "circle"
-        drawing.mark(shape, (across, up), kind, f"{policy} at {point['threshold_mps2']} m/s²")
-        if point["threshold_mps2"] is not None:
+        if not is_bare:
+            low, high = point["all"]["interval_95"]
+            drawing.interval((across, y(low)), (across, y(high)), kind)
+            low, high = point["false_alarms"]["interval_95"]
+            drawing.interval((x(low), up), (x(high), up), kind)
+        threshold = number_text(point["threshold_mps2"])
+        drawing.mark(shape, (across, up), kind, f"{policy} at {threshold} m/s²")
+        if not is_bare and point["threshold_mps2"] is not None:
             drawing.text((across + 7.0, up - 6.0), f"{point['threshold_mps2']:g}", f"tick {kind}")
