@@ -39,8 +39,8 @@ _AGE_COLUMNS = (
 )  # fmt: skip
 _OFFSETS = (-3.0, 3.0, 0.0, -6.0, 6.0)
 _LEAST_RATE, _MOST_RATE = 0.1, 1000.0
-_RATE_TICKS = tuple((rate, f"{rate:g}") for rate in (0.1, 1.0, 10.0, 100.0, 1000.0))
-_GATE_RATES = (1.0, 10.0)
+RATE_TICKS = tuple((rate, f"{rate:g}") for rate in (0.1, 1.0, 10.0, 100.0, 1000.0))
+GATE_RATES = (1.0, 10.0)
 
 
 # --- Age at the onset ---------------------------------------------------------------------------
@@ -278,9 +278,9 @@ def _operating_drawing(folder: EvaluationFolder, preset: str, curves: dict[str, 
     ticks = percent_ticks(min(max(highest, 0.01), 1.0))
     x = Scale(_LEAST_RATE, _MOST_RATE, LEFT, _SIZE[0] - RIGHT, is_log=True)
     y = _share_scale(ticks)
-    drawing.x_axis(x, _RATE_TICKS, "false alarms per hour")
+    drawing.x_axis(x, RATE_TICKS, "false alarms per hour")
     drawing.y_axis(y, ticks, "collisions in H and M")
-    for rate in _GATE_RATES:
+    for rate in GATE_RATES:
         drawing.line([(x(rate), y.end), (x(rate), y.start)], "gate-rate")
     for policy, points in curves.items():
         shape, kind = _shape(folder, policy), _kind(folder, policy)

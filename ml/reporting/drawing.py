@@ -91,7 +91,7 @@ class Drawing:
         """Add a mark: circle, square, triangle, diamond, or cross."""
         x, y = place
         inner = f"<title>{escape(tip)}</title>" if tip else ""
-        self._parts.append(f'<path class="mark {kind}" d="{_outline(shape, x, y)}">{inner}</path>')
+        self._parts.append(f'<path class="mark {kind}" d="{outline(shape, x, y)}">{inner}</path>')
 
     def interval(self, low: Place, high: Place, kind: str) -> None:
         """Add the line of an interval, with bars at its ends."""
@@ -123,6 +123,14 @@ class Drawing:
             self.text((LEFT - _TICK_GAP, y + 4.0), text, "tick end")
         self.text((14.0, 0.5 * (scale.start + scale.end)), label, "label middle", turn=-90.0)
 
+    def panel(self, corner: Place) -> str:
+        """Return the drawing as a part of another SVG, whose units it shares."""
+        (x, y), (width, height) = corner, self.size
+        return (
+            f'<svg x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" '
+            f'viewBox="0 0 {width:g} {height:g}">{"".join(self._parts)}</svg>'
+        )
+
     def svg(self) -> str:
         """Return the drawing."""
         width, height = self.size
@@ -132,8 +140,8 @@ class Drawing:
         )
 
 
-def _outline(shape: str, x: float, y: float, r: float = 4.6) -> str:
-    """Return the path of a mark's shape."""
+def outline(shape: str, x: float, y: float, r: float = 4.6) -> str:
+    """Return the path of a mark's shape around a place: the value of ``d``."""
     outlines: dict[str, Callable[[], str]] = {
         "circle": lambda: f"M{x - r:.1f} {y:.1f}a{r} {r} 0 1 0 {2 * r} 0a{r} {r} 0 1 0 {-2 * r} 0z",
         "square": lambda: f"M{x - 4:.1f} {y - 4:.1f}h8v8h-8z",
@@ -151,7 +159,7 @@ def legend(entries: Iterable[tuple[str, str, str]]) -> str:
         inner = (
             f'<polyline class="{kind}" points="1,8 23,8"/>'
             if shape == "line"
-            else f'<path class="mark {kind}" d="{_outline(shape, 12.0, 8.0)}"/>'
+            else f'<path class="mark {kind}" d="{outline(shape, 12.0, 8.0)}"/>'
         )
         items.append(
             f'<li><svg class="key" viewBox="0 0 24 16" aria-hidden="true">{inner}</svg>'
