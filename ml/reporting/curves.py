@@ -314,7 +314,8 @@ def draw_curve(
             drawing.interval((across, y(low)), (across, y(high)), kind)
             low, high = point["false_alarms"]["interval_95"]
             drawing.interval((x(low), up), (x(high), up), kind)
-        threshold = number_text(point["threshold_mps2"])
-        drawing.mark(shape, (across, up), kind, f"{policy} at {threshold} m/s²")
-        if not is_bare and point["threshold_mps2"] is not None:
-            drawing.text((across + 7.0, up - 6.0), f"{point['threshold_mps2']:g}", f"tick {kind}")
+        threshold = point["threshold_mps2"]
+        tip = policy if threshold is None else f"{policy} at {threshold:g} m/s²"
+        drawing.mark(shape, (across, up), kind, tip)
+        if not is_bare and threshold is not None:
+            drawing.text((across + 7.0, up - 6.0), f"{threshold:g}", f"tick {kind}")

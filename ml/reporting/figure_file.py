@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ml.reporting.drawing import Drawing, outline
-from ml.reporting.series import series_style
+from ml.reporting.series import literal_series_style
 
 _STYLE_FILE = Path(__file__).with_name("figure_file.css")
+_LIGHT = {"surface": "#ffffff", "ink": "#1b1f24", "muted": "#5b6470", "grid": "#e2e5e9"}
+_DARK = {"surface": "#14171b", "ink": "#e6e8eb", "muted": "#9aa4af", "grid": "#2c323a"}
 _COLUMNS = 2
 _EDGE, _HEADING, _LINE, _LETTER = 12.0, 24.0, 22.0, 7.2
 
@@ -70,19 +72,29 @@ def figure_file(
             f'y="{corner[1] + 16.0:g}">{escape(heading)}</text>'
             + drawing.panel((corner[0], corner[1] + _HEADING))
         )
-    style = _STYLE_FILE.read_text(encoding="utf-8") + series_style(num_series)
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {full_width:g} {full_height:g}" '
         'role="img" aria-labelledby="title summary">',
         f'<title id="title">{escape(title)}</title>',
         f'<desc id="summary">{escape(description)}</desc>',
-        f"<style>\n{style}\n</style>",
+        f"<style>\n{_style(num_series)}\n</style>",
         f'<rect class="paper" width="{full_width:g}" height="{full_height:g}"/>',
         *legend,
         *parts,
         "</svg>",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _style(num_series: int) -> str:
+    """Return the rules of light screens, then those of dark ones, each with literal colours."""
+    rules = []
+    for colours in (_LIGHT, _DARK):
+        text = _STYLE_FILE.read_text(encoding="utf-8")
+        for name, colour in colours.items():
+            text = text.replace(f"var(--{name})", colour)
+        rules.append(text + literal_series_style(num_series, is_dark=colours is _DARK))
+    return f"{rules[0]}\n@media screen and (prefers-color-scheme: dark) {{\n{rules[1]}\n}}"
 
 
 def _legend(keys: Sequence[Key], width: float) -> tuple[list[str], float]:

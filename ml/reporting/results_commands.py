@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from ml.bounded_files import LARGEST_DOCUMENT_BYTES, UnusableFileError
 from ml.errors import one_line
-from ml.evaluation.evaluation_folder import RUN_MANIFEST
+from ml.evaluation.evaluation_folder import PROTOCOL_FILE, RUN_MANIFEST
+from ml.evaluation.protocol import PACKAGED_PROTOCOLS
 from ml.json_files import read_json
 from ml.reporting.results_folder import Evaluation, SeedResults
 from ml.reporting.results_numbers import NONE, code_text, markdown_table, plain
@@ -60,6 +61,8 @@ def evaluation_command(evaluation: Evaluation) -> str:
     policies = [evaluation.policies[name] for name in evaluation.judged]
     models = [str(policy.get("model") or policy["id"]) for policy in policies]
     protocol = evaluation.content["protocol"]["name"]
+    if protocol not in PACKAGED_PROTOCOLS:
+        protocol = str(evaluation.folder / PROTOCOL_FILE)
     words = ["roadsense", "evaluate", "--model", *models, "--protocol", protocol]
     return one_line(shlex.join([*words, "--output_dir", str(evaluation.folder)]))
 

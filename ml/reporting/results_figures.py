@@ -19,7 +19,7 @@ from ml.reporting.results_numbers import (
     rates_over_seeds,
     share_over_seeds_text,
 )
-from ml.reporting.series import series_kind, series_mark, series_shape
+from ml.reporting.series import series_mark, series_shape
 
 _SIZE = (440.0, 330.0)
 _LEAST_SHARE = 1e-4
@@ -89,7 +89,7 @@ def _operating_drawing(results: SeedResults, preset: str, names: Sequence[str]) 
         drawing.line([(x(rate), y.end), (x(rate), y.start)], "gate-rate")
     for number, name in enumerate(names):
         points = _points(results, name, preset)
-        look = (name, series_shape(number), series_kind(number))
+        look = (name, series_shape(number), series_mark(number))
         draw_curve(drawing, (x, y), look, points, is_bare=name in results.seeds)
     return drawing
 

@@ -59,7 +59,7 @@ def readme_with_results(results: SeedResults, plan: PagePlan) -> str:
 
 
 def short_version(results: SeedResults, plan: PagePlan) -> list[str]:
-    """Return the lines of the short version, 15 of them."""
+    """Return the lines of the short version, 15 at most."""
     link = os.path.relpath(plan.page, None if plan.readme is None else plan.readme.parent)
     trained = [command for seed in results.seeds if (command := training_command(results, seed))]
     others = f" # and so for each of {', '.join(results.seeds)}"

@@ -160,7 +160,11 @@ def rank_one(results: SeedResults, preset: str) -> RankOne | None:
     share = rates_over_seeds(seeds)
     if driver is None or share is None:
         return None
-    ratios = {seed: count.rate / driver.rate for seed, count in seeds.items() if driver.events}
+    ratios = {
+        seed: count.events * driver.episodes / (count.episodes * driver.events)
+        for seed, count in seeds.items()
+        if driver.events
+    }
     return RankOne(driver, seeds, share, ratios, over_seeds(ratios))
 
 

@@ -32,14 +32,24 @@ def series_style(count: int) -> str:
             f".series-of-{n} {{ --series: {colours[n % len(colours)]}; }}" for n in range(count)
         )
         rules.append(frame.format(inner))
-    rules += [
-        f".curve.series-of-{n} {{ stroke: var(--series); stroke-width: 1.8; "
-        f"stroke-dasharray: {_DASHES[n % len(_DASHES)]}; }}"
-        f".interval.series-of-{n} {{ stroke: var(--series); stroke-opacity: .55; }}"
-        f".mark.series-of-{n}, .drawing .mark.series-of-{n} {{ fill: var(--series); }}"
-        for n in range(count)
-    ]
-    rules.append(
-        ".mark.shape-cross, .drawing .mark.shape-cross { stroke: var(--series); stroke-width: 2; }"
-    )
+    rules += [_rules(number, "var(--series)") for number in range(count)]
     return "\n".join(rules)
+
+
+def literal_series_style(count: int, *, is_dark: bool) -> str:
+    """Return the same for one kind of screen, for viewers that know no variables."""
+    colours = _DARK if is_dark else _LIGHT
+    return "\n".join(_rules(number, colours[number % len(colours)]) for number in range(count))
+
+
+def _rules(number: int, colour: str) -> str:
+    """Return the rules of one policy."""
+    kind = series_kind(number)
+    return (
+        f".curve.{kind} {{ stroke: {colour}; stroke-width: 1.8; "
+        f"stroke-dasharray: {_DASHES[number % len(_DASHES)]}; }}"
+        f".interval.{kind} {{ stroke: {colour}; stroke-opacity: .55; }}"
+        f".mark.{kind}, .drawing .mark.{kind} {{ fill: {colour}; }}"
+        f".mark.{kind}.shape-cross, .drawing .mark.{kind}.shape-cross {{ stroke: {colour}; "
+        "stroke-width: 2; }"
+    )
