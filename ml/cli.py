@@ -99,6 +99,12 @@ VERBS = {
         "parse_args",
         "Write the page of a saved evaluation, with replays.",
     ),
+    "results": Verb(
+        "ml.reporting.results_page",
+        "ml.reporting.results_page",
+        "parse_args",
+        "Write the page of several training seeds from their evaluations.",
+    ),
     "radio": Verb(
         "ml.espnow_emulator.report",
         "ml.espnow_emulator.report",

@@ -27,6 +27,7 @@ from ml.records import write_json_lines
 from ml.tests.evaluation_folders import write_evaluation
 from ml.tests.evaluation_rows import calm_rows, rows
 from ml.tests.reception_logs import sent_frames, write_log
+from ml.tests.seed_evaluations import write_seed_evaluation
 
 BASES = REPOSITORY_ROOT / "ml" / "scenarios"
 LONGEST_LINE = 1100
@@ -130,6 +131,13 @@ def example_evaluation():
     return write_evaluation(folder, episodes=1, recordings=1)
 
 
+@cache
+def example_seed_evaluation():
+    """Return the folder of an evaluation of two training seeds."""
+    folder = Path(tempfile.mkdtemp(prefix="roadsense_seeds_")) / "evaluation"
+    return write_seed_evaluation(folder, ("s1", "s2"))
+
+
 def least_command(verb, folder):
     """Return the shortest work of a verb, as flags and values; capitals stand without a flag."""
     short = {"--n_envs": "1", "--n_steps": "16", "--total_timesteps": "16", "--dev_episodes": "0"}
@@ -145,6 +153,8 @@ def least_command(verb, folder):
         "table": {"--episodes": "2"},
         "radio": {"PARAMS": "front_9m", "--output_dir": str(folder / "out")},
         "report": {"DIR": example_evaluation()},
+        "results": {"--evaluation": example_seed_evaluation(),
+                    "--output_page": str(folder / "page.md")},
         "verify": {"RUN": str(folder / "out")},
         "reproduce": {"RUN": str(folder / "full")},
         "doctor": {"--seconds": "0"},

@@ -33,8 +33,16 @@ from ml.evaluation.run import settle_inputs as settle_evaluation
 from ml.file_sums import SUMS_FILE, write_sums
 from ml.reporting.evaluation_folder import read_evaluation_folder
 from ml.reporting.recordings import pack_recordings
+from ml.reporting.results_commands import PagePlan
+from ml.reporting.results_folder import read_seed_results
+from ml.reporting.results_text import results_files
 from ml.scenarios.base_settings import read_base_settings
-from ml.tests.contract.bad_input_cases import BASES, example_evaluation, example_log
+from ml.tests.contract.bad_input_cases import (
+    BASES,
+    example_evaluation,
+    example_log,
+    example_seed_evaluation,
+)
 from ml.tests.evaluation_folders import JUDGED
 from ml.training.old_run import check_removable
 from ml.training.run_folder import RUN_MANIFEST, update_manifest
@@ -107,6 +115,17 @@ def _evaluation(folder: Path) -> None:
     shutil.copytree(example_evaluation(), folder)
     recording = next((folder / "recordings").iterdir())
     shutil.copy(recording, folder / "recording.json")
+
+
+def _seed_evaluation(folder: Path) -> None:
+    """Copy an evaluation of two seeds."""
+    shutil.copytree(example_seed_evaluation(), folder)
+
+
+def _seed_results(folder: Path) -> None:
+    """Make the page of two seeds, as from a file that somebody has hashed anew."""
+    write_sums(folder, evaluation_files_in(folder))
+    results_files(read_seed_results([folder]), PagePlan([folder], folder / "page.md"))
 
 
 def _scenario(folder: Path) -> None:
@@ -202,6 +221,7 @@ READERS = {
     "records": Reader(f"records/{JUDGED}.jsonl", _evaluation, _records),
     "recording": Reader("recording.json", _evaluation, _recording),
     "evaluation": Reader("evaluation.json", _evaluation, read_evaluation_folder),
+    "evaluation of seeds": Reader("evaluation.json", _seed_evaluation, _seed_results),
     "evaluation's inputs": Reader(
         INPUTS_FILE,
         _written(INPUTS_FILE, asdict(INPUTS)),

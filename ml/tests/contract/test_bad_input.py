@@ -138,6 +138,8 @@ def test_a_path_to_the_wrong_thing_is_used_or_refused_on_one_line(verb, flag, st
         (["table", "--emulator_params", "/dev/zero"], 1),
         (["radio", "/dev/zero", "--output_dir", "out"], 1),
         (["report", "missing"], 1),
+        (["results", "--evaluation", "missing", "--output_page", "page.md"], 1),
+        (["results", "--evaluation", "missing"], 2),
         (["calibrate", "/dev/zero", "--output", "out.json"], 1),
         (["compare", "/dev/zero", "missing"], 1),
         (["robustness", "--output_dir", "out", "--model", "missing.zip"], 1),

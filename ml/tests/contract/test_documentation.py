@@ -154,6 +154,7 @@ def test_every_flag_named_belongs_to_a_command_of_the_page(page):
         ("ml.evaluation.replay", "docs/replay.md"),
         ("ml.evaluation.robustness", "docs/robustness.md"),
         ("ml.reporting.report", "docs/report.md"),
+        ("ml.reporting.results_page", "docs/report.md"),
     ],
 )
 def test_every_flag_of_a_command_is_on_its_page(module, page):
