@@ -121,9 +121,7 @@ def write_model(model: Any, path: str | Path, save_zip: Callable[[Path], None]) 
         with atomic_path(path) as temporary:
             save_zip(temporary)
         return
-    tensors = tensor_bytes(
-        {name: tensor.detach().cpu() for name, tensor in named_tensors(model.policy).items()}
-    )
+    tensors = tensors_of(model.policy)
     zip_path, tensors_path, description_path = model_files(path)
     with (
         atomic_path(description_path) as new_description,
@@ -142,6 +140,13 @@ def write_model(model: Any, path: str | Path, save_zip: Callable[[Path], None]) 
         }
         text = json.dumps(description, indent=2, allow_nan=False)
         new_description.write_text(f"{text}\n", encoding="utf-8")
+
+
+def tensors_of(policy: ActorCriticPolicy) -> bytes:
+    """Return a policy's weights and scales as the content of a `.safetensors` file."""
+    return tensor_bytes(
+        {name: tensor.detach().cpu() for name, tensor in named_tensors(policy).items()}
+    )
 
 
 def copy_model(source: str | Path, target: str | Path) -> None:
@@ -220,12 +225,27 @@ def _read_pair(path: Path) -> LoadedModel:
             "files of the model again."
         )
     try:
-        policy = build_policy(description["network"])
-        _set_tensors(policy, _parse_tensors(content))
+        policy = policy_of(description["network"], content)
     except (PolicyError, SafetensorError, ValueError) as error:
         raise _no_model(tensors_path, str(error)) from error
-    policy.set_training_mode(False)
     return LoadedModel(policy, description["num_timesteps"], sha256, is_safe=True)
+
+
+def policy_of(network: Mapping[str, Any], tensors: bytes) -> ActorCriticPolicy:
+    """Return a policy that acts, from its description and its weights.
+
+    Args:
+        network: As ``describe_network`` returns it.
+        tensors: As ``tensors_of`` returns them.
+
+    Raises:
+        PolicyError: One contradicts the other, or itself.
+        SafetensorError: The tensors cannot be parsed.
+    """
+    policy = build_policy(network)
+    _set_tensors(policy, _parse_tensors(tensors))
+    policy.set_training_mode(False)
+    return policy
 
 
 def _parse_tensors(content: bytes) -> dict[str, Mapping[str, Any]]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
+from stable_baselines3.common.policies import ActorCriticPolicy
 
-from ml.policies.model_file import LoadedModel, load_model
+from ml.errors import PolicyError
+from ml.policies.model_file import LoadedModel, load_model, policy_of, tensors_of
+from ml.policies.network_description import describe_network
 
 _THREADS = 1
 """As in training: another number can round otherwise."""
@@ -42,3 +46,40 @@ def _model_at(path: str) -> LoadedModel:
     """Return the model in a file."""
     torch.set_num_threads(_THREADS)
     return load_model(path, is_trusted=True)
+
+
+class PolicyInWorker:
+    """Acts as a policy of this process does now; each process that is sent it builds it once.
+
+    Args:
+        policy: The policy, of which a copy is taken.
+
+    Raises:
+        PolicyError: It is not one of our own networks.
+    """
+
+    def __init__(self, policy: ActorCriticPolicy) -> None:
+        network = describe_network(policy)
+        if network is None:
+            raise PolicyError(
+                "the policy must be a Deep Sets network of train_convoy to act in other processes. "
+                f"Got a {type(policy).__name__}. Act in this process."
+            )
+        self._network, self._tensors = json.dumps(network), tensors_of(policy)
+
+    def predict(
+        self,
+        observation: Any,  # noqa: ANN401 - a dict of arrays, typed otherwise by the library
+        *,
+        deterministic: bool,
+    ) -> tuple[np.ndarray[Any, Any], Any]:
+        """Return the policy's actions, and a state that is not used."""
+        policy = _policy_with(self._network, self._tensors)
+        return policy.predict(observation, deterministic=deterministic)
+
+
+@lru_cache(maxsize=4)
+def _policy_with(network: str, tensors: bytes) -> ActorCriticPolicy:
+    """Return the policy with a description and weights."""
+    torch.set_num_threads(_THREADS)
+    return policy_of(json.loads(network), tensors)

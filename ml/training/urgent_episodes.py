@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 
-from ml.policies.lone_actor import LoneActor
+from ml.evaluation.episodes import PredictingPolicy
 from ml.seeding import indexed_generator
 from ml.training.demonstrated_steps import NO_INTERVENTION, play_and_label
 from ml.types import MAX_DEMAND_MPS2, Float32Array, IntArray
@@ -108,7 +108,7 @@ def drawn_options(
 
 
 def play_urgent_episode(
-    env: gym.Env[Any, Any], index: int, actor: LoneActor | None, episodes: UrgentEpisodes
+    env: gym.Env[Any, Any], index: int, actor: PredictingPolicy | None, episodes: UrgentEpisodes
 ) -> UrgentEpisode:
     """Play one episode and note what the oracle demands.
 

@@ -20,8 +20,9 @@ import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from ml.envs.vector_env import ConvoyWorkers
-from ml.policies.fast_forward import lone_actor_of
-from ml.policies.lone_actor import LoneActor
+from ml.evaluation.episodes import PredictingPolicy
+from ml.policies.fast_forward import lone_actor_of, why_unsupported
+from ml.policies.model_in_worker import PolicyInWorker
 from ml.processors import usable_cores
 from ml.training.actor_fit import FitPlan, Losses, fit_actor
 from ml.training.urgent_episodes import UrgentEpisode, UrgentEpisodes, play_urgent_episode
@@ -67,7 +68,7 @@ class UrgentImitation:
 def collect_urgent_episodes(
     environment_kwargs: Mapping[str, Any],
     indices: Sequence[int],
-    actor: LoneActor | None,
+    actor: PredictingPolicy | None,
     episodes: UrgentEpisodes,
 ) -> list[UrgentEpisode]:
     """Play episodes in processes of their own; their number changes nothing.
@@ -84,6 +85,11 @@ def collect_urgent_episodes(
     with ConvoyWorkers(num_workers, kwargs, environment_indices=[0] * num_workers) as workers:
         played = dict(workers.call_each(play_urgent_episode, arguments))
     return [played[number] for number in range(len(indices))]
+
+
+def _actor_in_workers(policy: ActorCriticPolicy) -> PredictingPolicy:
+    """Return what acts as a policy does now wherever it is sent: compiled, or else with torch."""
+    return lone_actor_of(policy) if why_unsupported(policy) is None else PolicyInWorker(policy)
 
 
 def urgency_losses(
@@ -141,7 +147,7 @@ def imitate_urgently(
     for number, (indices, plan) in enumerate(zip(rounds, settings.fits, strict=True)):
         if not len(indices):
             break
-        actor = lone_actor_of(policy) if number else None
+        actor = _actor_in_workers(policy) if number else None
         seen += collect_urgent_episodes(
             environment_kwargs, indices.tolist(), actor, settings.episodes
         )

@@ -69,13 +69,19 @@ def test_the_policy_itself_acts_in_the_episodes_of_later_rounds():
     assert np.allclose(demands_mps2, 4.0)  # half of 8 m/s^2
 
 
-@pytest.mark.parametrize(("num_envs", "kind"), [("1", "plain"), ("2", "plain"), ("2", "urgent")])
-def test_a_training_with_an_imitation_is_the_same_again(tmp_path, capsys, num_envs, kind):
+@pytest.mark.parametrize(
+    ("num_envs", "kind", "pooling"),
+    [
+        ("1", "plain", "max"), ("2", "plain", "max"), ("2", "urgent", "max"),
+        ("2", "urgent", "mean"), ("2", "urgent", "attention"), ("2", "urgent", "slots"),
+    ],
+)  # fmt: skip
+def test_a_training_with_an_imitation_is_the_same_again(tmp_path, capsys, num_envs, kind, pooling):
     for name in ("first", "second"):
         main([
             "--sumo_cfg", BASE, "--total_timesteps", "64", "--n_steps", "64", "--n_envs", num_envs,
             "--imitation_episodes", "2", "--imitation", kind, "--skip_eval", "--dev_episodes", "0",
-            "--quiet",
+            "--quiet", "--pooling", pooling,
             "--output_dir", str(tmp_path / name),
         ])  # fmt: skip
 
