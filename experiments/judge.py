@@ -13,8 +13,8 @@ import argparse
 import json
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ml.evaluation.case_episodes import play_case
@@ -26,10 +26,30 @@ from ml.evaluation.protocol import Protocol, load_protocol, radio_preset_path
 from ml.evaluation.protocol_scenarios import write_protocol_scenarios
 from ml.evaluation.verdict import Json, has_collided, is_counted
 from ml.evaluation.worker_episodes import open_workers
+from ml.provenance import write_text_atomically
 
 FOLDER = Path(__file__).resolve().parent
 ALARMS = "false_alarms_3mps2"
 Rows = dict[str, list[Json]]
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What is played, and where its rows are kept.
+
+    Attributes:
+        protocol: Fixes the scenarios, the seed and the followers.
+        name: Of the cases, in the names of the cache's files.
+        cases: By family.
+        cache: Folder of the rows.
+        workers: Processes.
+    """
+
+    protocol: Protocol
+    name: str
+    cases: Mapping[str, Sequence[Case]]
+    cache: Path
+    workers: int
 
 
 def main() -> None:
@@ -44,15 +64,17 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
     protocol = load_protocol(FOLDER / f"{args.protocol}.toml")
-    players = _with_thresholds(read_players(args.models), args.thresholds)
+    players = with_thresholds(read_players(args.models), args.thresholds)
+    cases = {family: counted_cases(protocol, family) for family in args.families}
+    judging = Judging(protocol, protocol.name, cases, args.cache, args.workers)
     for preset in args.presets:
-        rows = _rows(protocol, players, preset, args)
+        rows = rows_under(judging, players, preset)
         for player in players:
             sys.stdout.write(_line(player, preset, rows[player.policy_id], args.families) + "\n")
             sys.stdout.flush()
 
 
-def _with_thresholds(players: Sequence[Player], thresholds: Sequence[float]) -> list[Player]:
+def with_thresholds(players: Sequence[Player], thresholds: Sequence[float]) -> list[Player]:
     """Return the policies with each threshold; scripted ones as they are."""
     return [
         replace(
@@ -65,7 +87,7 @@ def _with_thresholds(players: Sequence[Player], thresholds: Sequence[float]) -> 
     ]
 
 
-def _cases(protocol: Protocol, family: str) -> list[Case]:
+def counted_cases(protocol: Protocol, family: str) -> list[Case]:
     """Return the cases of a family that count: in ``hard``, those of H whose rank is 1."""
     cases = [case for case in cases_of(protocol) if case.family == family]
     if protocol.name == "hard" and family == "H":
@@ -73,39 +95,37 @@ def _cases(protocol: Protocol, family: str) -> list[Case]:
     return cases
 
 
-def _rows(
-    protocol: Protocol, players: Sequence[Player], preset: str, args: argparse.Namespace
-) -> Rows:
+def rows_under(judging: Judging, players: Sequence[Player], preset: str) -> Rows:
     """Return the rows of each policy under a radio preset, played where they are missing."""
     rows: Rows = {player.policy_id: [] for player in players}
     files: dict[tuple[str, str], Path] = {}
     missing: list[Play] = []
-    args.cache.mkdir(parents=True, exist_ok=True)
-    for family in args.families:
-        cases = _cases(protocol, family)
+    judging.cache.mkdir(parents=True, exist_ok=True)
+    for family, cases in judging.cases.items():
         for player in players:
             sha256, threshold = player.sha256[:16], player.min_demand_mps2
-            name = f"{protocol.name}-{sha256}-{threshold:g}-{preset}-{family}.jsonl"
-            path = files[player.policy_id, family] = args.cache / name
+            name = f"{judging.name}-{sha256}-{threshold:g}-{preset}-{family}.jsonl"
+            path = files[player.policy_id, family] = judging.cache / name
             if path.exists():
                 lines = path.read_text(encoding="utf-8").splitlines()
                 rows[player.policy_id] += [json.loads(line) for line in lines]
             else:
                 missing += [Play(player, case) for case in cases]
-    for (policy_id, family), group in _played(protocol, missing, preset, args.workers).items():
+    for (policy_id, family), group in _played(judging, missing, preset).items():
         text = "".join(json.dumps(row) + "\n" for row in group)
-        files[policy_id, family].write_text(text, encoding="utf-8")
+        write_text_atomically(files[policy_id, family], text)
         rows[policy_id] += group
     return rows
 
 
 def _played(
-    protocol: Protocol, plays: Sequence[Play], preset: str, num_workers: int
+    judging: Judging, plays: Sequence[Play], preset: str
 ) -> dict[tuple[str, str], list[Json]]:
     """Play cases and return their rows by policy and family."""
     played: dict[tuple[str, str], list[Json]] = defaultdict(list)
     if not plays:
         return played
+    protocol = judging.protocol
     kwargs = {
         "dataset_dir": str(write_protocol_scenarios(protocol)),
         "scenario_mode": "eval",
@@ -114,7 +134,7 @@ def _played(
         "max_steps": max(play.case.max_steps for play in plays),
     }
     arguments = [(play.player, play.case, preset, protocol.followers) for play in plays]
-    with open_workers(kwargs, num_workers) as workers:
+    with open_workers(kwargs, judging.workers) as workers:
         for _, row in workers.call_each(play_case, arguments):
             played[row["policy"], row["family"]].append(row)
     return played
