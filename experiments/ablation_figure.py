@@ -18,8 +18,8 @@ _TICKS = {
     "rate": (0.0, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 200.0, 400.0),
 }
 _LABELS = {
-    "H": "H, collisions",
-    "M": "M, collisions",
+    "H": "H, collisions [%]",
+    "M": "M, collisions [%]",
     "C": "C, false alarms per hour",
 }
 _STYLE = """<style>
@@ -69,13 +69,14 @@ def figure_svg(records: Sequence[Json]) -> str:
     rows = {variant.name: TOP + _KEYS + _ROW * (index + 0.5) for index, variant in enumerate(shown)}
     for variant in shown:
         drawing.text((_NAMES_END - 10.0, rows[variant.name] + 4.0), variant.title, "end")
-    _draw_keys(drawing)
     for number, family in enumerate(FAMILIES):
         start = _NAMES_END + number * (_PANEL + _GAP)
         ticks = _ticks(records, family)
         scale = Scale(0.0, ticks[-1][0], start, start + _PANEL)
         drawing.x_axis(scale, ticks, _LABELS[family])
         _draw_panel(drawing, records, _Panel(family, scale, rows))
+    drawing.box((0.0, 0.0), (width, TOP + _KEYS - 8.0), "paper")
+    _draw_keys(drawing)
     return _as_file(drawing.svg())
 
 
@@ -138,7 +139,7 @@ def _ticks(records: Sequence[Json], family: str) -> list[tuple[float, str]]:
 
 def _tick_text(family: str, tick: float) -> str:
     """Return a tick's text."""
-    return f"{tick:g}" if family == "C" else f"{100.0 * tick:g} %"
+    return f"{tick:g}" if family == "C" else f"{100.0 * tick:g}"
 
 
 def _value_text(family: str, value: float) -> str:
