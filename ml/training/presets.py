@@ -18,7 +18,7 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
                 "learning_rate": 3e-5,
                 "ent_coef": 0.0,
                 "imitation": "urgent",
-                "imitation_episodes": 4000,
+                "imitation_episodes": 16_000,
                 "bystander_share": 0.3,
             }
         ),
