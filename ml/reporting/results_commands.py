@@ -16,6 +16,7 @@ from ml.reporting.results_folder import Evaluation, SeedResults
 from ml.reporting.results_numbers import NONE, code_text, markdown_table, plain
 
 _TRAINING = "python -m ml.training.train_convoy"
+_SCRIPT = "train_convoy"
 _RESULTS = "python -m ml.reporting.results_page"
 
 
@@ -52,8 +53,27 @@ def training_command(results: SeedResults, seed: str) -> str | None:
         outputs, words = manifest.get("outputs"), manifest.get("command_line")
         is_same = isinstance(outputs, dict) and policy["sha256"] in outputs.values()
         if is_same and isinstance(words, list) and all(isinstance(word, str) for word in words):
-            return one_line(shlex.join([*_TRAINING.split(), *words[1:]]))
+            return one_line(_python_command(words))
     return None
+
+
+def _python_command(words: Sequence[str]) -> str:
+    """Return the command of a run that was started with these words: a module, a verb or a script.
+
+    >>> _python_command(["/x/train_convoy.py", "--seed", "1"])
+    'python -m ml.training.train_convoy --seed 1'
+    >>> _python_command(["roadsense train", "--seed", "1"])
+    'roadsense train --seed 1'
+    >>> _python_command(["experiments/train.py", "urgent", "1"])
+    'python experiments/train.py urgent 1'
+    """
+    script = words[0] if words else _SCRIPT
+    called = ["python", script]
+    if Path(script).stem == _SCRIPT:
+        called = _TRAINING.split()
+    elif script.startswith("roadsense "):
+        called = script.split()
+    return shlex.join([*called, *words[1:]])
 
 
 def evaluation_command(evaluation: Evaluation) -> str:

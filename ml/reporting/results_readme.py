@@ -59,7 +59,7 @@ def readme_with_results(results: SeedResults, plan: PagePlan) -> str:
 
 
 def short_version(results: SeedResults, plan: PagePlan) -> list[str]:
-    """Return the lines of the short version, 15 at most."""
+    """Return the lines of the short version, 16 at most."""
     link = os.path.relpath(plan.page, None if plan.readme is None else plan.readme.parent)
     trained = [command for seed in results.seeds if (command := training_command(results, seed))]
     others = f" # and so for each of {', '.join(results.seeds)}"
@@ -71,6 +71,7 @@ def short_version(results: SeedResults, plan: PagePlan) -> list[str]:
         "Share of collisions, H where the car directly ahead brakes, and false alarms per hour in "
         "C, with 95 % intervals: exact ones of a rule's, t intervals over seeds. Every number with "
         f"its n, gates and figures: [{plain(plan.page.name)}]({link}).",
+        "",
         "```bash",
         *([trained[0] + others] if trained else []),
         evaluation_command(results.evaluations[0]),
