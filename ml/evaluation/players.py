@@ -180,6 +180,6 @@ def opened_policy(
         scripted = make_scripted_policy(player.source)
         scripted.attach(env)
         return scripted, scripted.environment_options
-    is_alone = isinstance(player.source, LoneActor)
-    policy = player.source if is_alone else OneOfABatch(player.source)
-    return DemandThreshold(policy, player.min_demand_mps2), {}
+    if isinstance(player.source, LoneActor):
+        return DemandThreshold(player.source.without_bounds(), player.min_demand_mps2), {}
+    return DemandThreshold(OneOfABatch(player.source), player.min_demand_mps2), {}

@@ -49,11 +49,12 @@ class OperatingCurvePlan:
     """Thresholds over which collisions are held against false alarms.
 
     Attributes:
-        policy_mps2: Demands below which the policy is not listened to.
+        policy_mps2: Demands below which the policy is not listened to; beyond 8 m/s^2 they compare
+            what a network says before it is cut to the largest demand.
         eebl_mps2: Decelerations of a heard car that count as hard braking.
     """
 
-    policy_mps2: tuple[float, ...] = field(metadata=reads(numbers(0.0, 8.0)))
+    policy_mps2: tuple[float, ...] = field(metadata=reads(numbers(0.0, 12.0)))
     eebl_mps2: tuple[float, ...] = field(metadata=reads(numbers(0.1, 12.0)))
 
 

@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ml.envs.action import demand_from_action
 from ml.evaluation.episodes import PredictingPolicy
 from ml.policies.baselines import eebl_braking_mps2
-from ml.types import Float32Array
+from ml.types import MAX_DEMAND_MPS2, Float32Array
 
 _NO_INTERVENTION = np.array([-1.0], dtype=np.float32)
 _FULL_BRAKING = np.array([1.0], dtype=np.float32)
@@ -24,6 +23,9 @@ _FULL_BRAKING = np.array([1.0], dtype=np.float32)
 
 class DemandThreshold:
     """Passes on the demands of a policy that exceed a threshold, and no others.
+
+    A demand counts as the policy gives it. Beyond 8 m/s^2 no more brakes follow, but how far it is
+    beyond still tells how sure the policy is, if its actions come without bounds.
 
     Args:
         policy: What acts.
@@ -45,7 +47,7 @@ class DemandThreshold:
     ) -> tuple[Float32Array, None]:
         """Return the policy's action or no intervention, and no state."""
         action, _ = self._policy.predict(observation, deterministic=deterministic)
-        demand_mps2 = demand_from_action(action)
+        demand_mps2 = MAX_DEMAND_MPS2 * float(action[0])
         if demand_mps2 > self._min_demand_mps2:
             self.weakest_mps2 = min(self.weakest_mps2, demand_mps2)
         elif demand_mps2 > 0.0:

@@ -6,6 +6,7 @@ it does not depend on what else is asked at the same time.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,6 +45,14 @@ class LoneActor:
             np.zeros((1, num_features), np.float32),
             np.zeros(row_forward_kernels.row_memory_size(sizes), np.float32),
         )
+
+    def without_bounds(self) -> LoneActor:
+        """Return the same actor with actions that may lie beyond the action space."""
+        other = copy.copy(self)
+        weights, sizes, scales, bounds = self._policy
+        infinite = np.broadcast_to(np.array([[-np.inf], [np.inf]], np.float32), bounds.shape)
+        other._policy = (weights, sizes, scales, infinite.copy())
+        return other
 
     def predict(
         self, observation: Mapping[str, np.ndarray[Any, Any]], *, deterministic: bool

@@ -60,17 +60,17 @@ def test_names_and_seeds_are_unique_and_options_are_known(name):
     [
         (
             "smoke",
-            "af3eeda9aa194afd40f0ee61bd59b1e957a5af8f8a685b49a8a642ef177954cd",
+            "55c6ff5496411f10ce74ad9b4422f26cce6107ac8db07ee87fd42c8b09aa051e",
             "ca492f1456d862625eb7acbdb43b4cc62b69b7d85de177abac7a980e99ddbe80",
         ),
         (
             "screening",
-            "64fa6d66e328cf332b4945ef2f2f7186ccb16d29ecdd0ba4b66850a654aa5ddf",
+            "c0c5bb1eabd106c21319e3dec9f25a8896e104ad7107eed679275ebd41b976b8",
             "ea9695b8be800793ec9908c743f047f029ad2487f2446c3dfa6e0904e09a3aa0",
         ),
         (
             "release",
-            "fa5d5d73069adb0d17952cf268092aef43e8ea09ffc1d6938159b97230ecdb54",
+            "69e69ad5ac69553bcb21d34458d56a1c5a2edc1134bd0a3498823966ad5784d4",
             "6f09b2b31e3cc14129ecbea0037c674ff42746626cb2fe1a20f9251ecb755107",
         ),
     ],

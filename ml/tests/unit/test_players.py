@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from stable_baselines3 import PPO
 
 from ml.envs.convoy_env import ConvoyEnv
@@ -52,7 +54,9 @@ def case(family, variant=None):
     ("action", "threshold_mps2", "expected"),
     [
         (0.25, 1.9, 0.25), (0.25, 2.0, -1.0), (0.375, 2.0, 0.375), (1.0, 7.0, 1.0),
-        (0.0, 0.5, 0.0), (-0.4, 0.5, -0.4), (3.0, 7.0, 3.0), (3.0, 8.0, -1.0),
+        (0.0, 0.5, 0.0), (-0.4, 0.5, -0.4), (3.0, 7.0, 3.0),
+        # Beyond 8 m/s^2 no more brakes follow, but a threshold still tells 8.4 from 24.
+        (3.0, 8.5, 3.0), (1.05, 8.5, -1.0),
     ],
 )  # fmt: skip
 def test_a_demand_passes_only_beyond_the_threshold(action, threshold_mps2, expected):
@@ -186,3 +190,27 @@ def test_a_model_acts_in_another_process_as_here(base_cfg, tmp_path, kwargs, is_
     assert isinstance(player.source, LoneActor) is is_compiled
     assert action == pytest.approx(expected, abs=1e-5)
     assert options == {}
+
+
+def test_a_compiled_policy_tells_how_far_beyond_the_largest_demand_it_would_go(base_cfg, tmp_path):
+    env = ConvoyEnv(sumo_cfg=base_cfg)
+    kwargs = create_deep_set_policy_kwargs()
+    model = PPO("MultiInputPolicy", env, policy_kwargs=kwargs, device="cpu", seed=3)
+    with torch.no_grad():
+        model.policy.action_net.bias.fill_(1.25)
+        model.policy.action_net.weight.zero_()
+    model.save(tmp_path / "net.zip")
+    (player,) = read_players([str(tmp_path / "net.zip")], is_trusted=True)
+    observation = {
+        key: np.zeros(box.shape, np.float32) for key, box in env.observation_space.items()
+    }
+
+    acted = {
+        threshold_mps2: opened_policy(replace(player, min_demand_mps2=threshold_mps2), env)[
+            0
+        ].predict(observation, deterministic=True)[0][0]
+        for threshold_mps2 in (0.0, 9.9, 10.1)
+    }
+
+    assert player.source.predict(observation, deterministic=True)[0][0] == 1.0
+    assert acted == {0.0: 1.25, 9.9: 1.25, 10.1: -1.0}
