@@ -66,7 +66,8 @@ def parse_evaluate_args(argv: Sequence[str] | None = None) -> argparse.Namespace
         "--protocol",
         type=path_text,
         metavar="NAME",
-        help="Judge by a frozen protocol: smoke, screening, release, or a .toml file. It fixes "
+        help="Judge by a frozen protocol: smoke, screening, release-gates, release, or a .toml "
+        "file. It fixes "
         "the episodes; the same command continues what is in --output_dir (default: none).",
     )
     _add_episode_flags(parser, fewest=1, default_episodes=90)

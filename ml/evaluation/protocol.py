@@ -35,7 +35,7 @@ from ml.provenance import sha256_of_file, sha256_of_text
 from ml.seeding import MAX_MASTER_SEED
 
 PROTOCOLS_FOLDER = Path(__file__).resolve().parent / "protocols"
-PACKAGED_PROTOCOLS = ("smoke", "screening", "release")
+PACKAGED_PROTOCOLS = ("smoke", "screening", "release-gates", "release")
 NOMINAL = "nominal"
 """Name of the radio preset that stands for the packaged parameter file."""
 CASES_VERSION = "1"

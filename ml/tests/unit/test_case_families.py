@@ -15,7 +15,7 @@ from ml.evaluation.protocol import load_protocol
 from ml.evaluation.published_families import r157_headway_s
 from ml.provenance import sha256_of_text
 
-NAMES = ("smoke", "screening", "release")
+NAMES = ("smoke", "screening", "release-gates", "release")
 PROTOCOLS = {name: load_protocol(name) for name in NAMES}
 CASES = {name: cases_of(PROTOCOLS[name]) for name in NAMES}
 
@@ -69,6 +69,11 @@ def test_names_and_seeds_are_unique_and_options_are_known(name):
             "ea9695b8be800793ec9908c743f047f029ad2487f2446c3dfa6e0904e09a3aa0",
         ),
         (
+            "release-gates",
+            "627a6fab302f62900419b179a51450be96220b13ea4e69ef5c68b5ccde60ba13",
+            "cfc1e1a1e5be6a18d16f1b7628d0f5a51ee5b6c0609b0cc0248649f372f226c9",
+        ),
+        (
             "release",
             "69e69ad5ac69553bcb21d34458d56a1c5a2edc1134bd0a3498823966ad5784d4",
             "6f09b2b31e3cc14129ecbea0037c674ff42746626cb2fe1a20f9251ecb755107",
@@ -80,6 +85,12 @@ def test_packaged_protocols_are_frozen(name, protocol_sha256, cases_sha256):
 
     assert PROTOCOLS[name].sha256 == protocol_sha256
     assert sha256_of_text(json.dumps(rows, sort_keys=True)) == cases_sha256
+
+
+def test_the_cases_of_the_gates_are_those_of_release():
+    without_r = [case for case in CASES["release"] if case.family != "R"]
+
+    assert list(CASES["release-gates"]) == without_r
 
 
 def test_a_family_does_not_depend_on_the_others():
