@@ -73,11 +73,16 @@ def short_version(results: SeedResults, plan: PagePlan) -> list[str]:
         f"its n, gates and figures: [{plain(plan.page.name)}]({link}).",
         "",
         "```bash",
-        *([trained[0] + others] if trained else []),
+        *([min(trained, key=_is_of_a_script) + others] if trained else []),
         evaluation_command(results.evaluations[0]),
         results_command(plan),
         "```",
     ]
+
+
+def _is_of_a_script(command: str) -> bool:
+    """Return whether a training was started by a script of its own, and not by the package."""
+    return command.startswith("python ") and not command.startswith("python -m ")
 
 
 def _table(results: SeedResults) -> list[str]:
