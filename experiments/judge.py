@@ -17,11 +17,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ml.evaluation.case_episodes import play_case
+from ml.evaluation.case_episodes import play_curve
 from ml.evaluation.cases import Case
 from ml.evaluation.families import cases_of
 from ml.evaluation.player_files import read_players
-from ml.evaluation.players import Play, Player
+from ml.evaluation.players import Play, Player, grouped_by_curve
 from ml.evaluation.protocol import Protocol, load_protocol, radio_preset_path
 from ml.evaluation.protocol_scenarios import write_protocol_scenarios
 from ml.evaluation.verdict import Json, has_collided, is_counted
@@ -133,10 +133,13 @@ def _played(
         "emulator_params_path": str(radio_preset_path(preset)),
         "max_steps": max(play.case.max_steps for play in plays),
     }
-    arguments = [(play.player, play.case, preset, protocol.followers) for play in plays]
+    arguments = [
+        (group, case, preset, protocol.followers) for group, case in grouped_by_curve(plays)
+    ]
     with open_workers(kwargs, judging.workers) as workers:
-        for _, row in workers.call_each(play_case, arguments):
-            played[row["policy"], row["family"]].append(row)
+        for _, rows in workers.call_each(play_curve, arguments):
+            for row in rows:
+                played[row["policy"], row["family"]].append(row)
     return played
 
 
