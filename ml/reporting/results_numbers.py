@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
@@ -102,22 +102,28 @@ def alarms_text(alarms: Alarms | None) -> str:
 
 def share_over_seeds_text(result: OverSeeds | None) -> str:
     """Return a share's interquartile mean with its t interval."""
-    if result is None:
-        return NONE
-    words = "no interval, seeds are equal"
-    if result.interval is not None:
-        words = interval_text(result.interval)
-    return f"{share_text(result.mean)} ({words})"
+    return _over_seeds_text(result, share_text, interval_text)
 
 
 def number_over_seeds_text(result: OverSeeds | None) -> str:
     """Return a number's interquartile mean with its t interval."""
+    return _over_seeds_text(
+        result, number_text, lambda limits: " to ".join(map(number_text, limits))
+    )
+
+
+def _over_seeds_text(
+    result: OverSeeds | None,
+    value_text: Callable[[float], str],
+    limits_text: Callable[[Sequence[float]], str],
+) -> str:
+    """Return an interquartile mean with its t interval, in the words of its kind."""
     if result is None:
         return NONE
     words = "no interval, seeds are equal"
     if result.interval is not None:
-        words = " to ".join(map(number_text, result.interval))
-    return f"{number_text(result.mean)} ({words})"
+        words = limits_text(result.interval)
+    return f"{value_text(result.mean)} ({words})"
 
 
 def count_range_text(counts: Sequence[int]) -> str:
