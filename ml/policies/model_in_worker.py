@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from ml.policies.network_description import describe_network
 
 _THREADS = 1
 """As in training: another number can round otherwise."""
+
+_Act = Callable[[Mapping[str, np.ndarray[Any, Any]]], np.ndarray[Any, Any]]
 
 
 class ModelInWorker:
@@ -35,17 +38,22 @@ class ModelInWorker:
         deterministic: bool,
     ) -> tuple[np.ndarray[Any, Any], Any]:
         """Return the model's actions, and a state that is not used."""
-        actions: tuple[np.ndarray[Any, Any], Any] = _model_at(self._path).predict(
+        model, act = _model_at(self._path)
+        if deterministic and act is not None:
+            return act(observation), None
+        actions: tuple[np.ndarray[Any, Any], Any] = model.predict(
             observation, deterministic=deterministic
         )
         return actions
 
 
 @lru_cache(maxsize=4)
-def _model_at(path: str) -> LoadedModel:
-    """Return the model in a file."""
+def _model_at(path: str) -> tuple[LoadedModel, _Act | None]:
+    """Return the model in a file, and what acts for it if it is one of our own networks."""
     torch.set_num_threads(_THREADS)
-    return load_model(path, is_trusted=True)
+    model = load_model(path, is_trusted=True)
+    is_own = describe_network(model.policy) is not None
+    return model, partial(best_action, model.policy) if is_own else None
 
 
 class PolicyInWorker:
@@ -75,6 +83,8 @@ class PolicyInWorker:
     ) -> tuple[np.ndarray[Any, Any], Any]:
         """Return the policy's actions, and a state that is not used."""
         policy = _policy_with(self._network, self._tensors)
+        if deterministic:
+            return best_action(policy, observation), None
         return policy.predict(observation, deterministic=deterministic)
 
 
@@ -83,3 +93,26 @@ def _policy_with(network: str, tensors: bytes) -> ActorCriticPolicy:
     """Return the policy with a description and weights."""
     torch.set_num_threads(_THREADS)
     return policy_of(json.loads(network), tensors)
+
+
+def best_action(
+    policy: ActorCriticPolicy, observation: Mapping[str, np.ndarray[Any, Any]]
+) -> np.ndarray[Any, Any]:
+    """Return the deterministic action for one observation, bit for bit that of ``predict``.
+
+    It takes less than half of the time: nothing is checked, and no distribution is made.
+
+    Args:
+        policy: One of our own networks.
+        observation: `ego`, `peers` and `peer_mask`, without a leading axis.
+    """
+    space: Any = policy.action_space
+    with torch.inference_mode():
+        tensors = {
+            name: torch.tensor(array, dtype=torch.float32)[None]
+            for name, array in observation.items()
+        }
+        features = policy.pi_features_extractor(tensors)
+        mean = policy.action_net(policy.mlp_extractor.forward_actor(features))[0]
+    action: np.ndarray[Any, Any] = mean.numpy().reshape(space.shape).clip(space.low, space.high)
+    return action
