@@ -87,7 +87,7 @@ def collect_urgent_episodes(
     return [played[number] for number in range(len(indices))]
 
 
-def _actor_in_workers(policy: ActorCriticPolicy) -> PredictingPolicy:
+def actor_in_workers(policy: ActorCriticPolicy) -> PredictingPolicy:
     """Return what acts as a policy does now wherever it is sent: compiled, or else with torch."""
     return lone_actor_of(policy) if why_unsupported(policy) is None else PolicyInWorker(policy)
 
@@ -144,20 +144,40 @@ def imitate_urgently(
     seen: list[UrgentEpisode] = []
     loss = math.nan
     rounds = np.array_split(np.arange(num_episodes), len(settings.fits))
-    for number, (indices, plan) in enumerate(zip(rounds, settings.fits, strict=True)):
+    for number, indices in enumerate(rounds):
         if not len(indices):
             break
-        actor = _actor_in_workers(policy) if number else None
+        actor = actor_in_workers(policy) if number else None
         seen += collect_urgent_episodes(
             environment_kwargs, indices.tolist(), actor, settings.episodes
         )
-        observations = {
-            name: np.concatenate([one.observations[name] for one in seen])
-            for name in seen[0].observations
-        }
-        losses_of = urgency_losses(seen, settings, policy.device)
-        loss = fit_actor(policy, observations, losses_of, plan, seed + number)
-    with torch.no_grad():
-        policy.log_std.fill_(math.log(settings.action_std))
+        loss = fit_urgently(policy, seen, settings, number, seed)
     num_steps = sum(len(one.demands_mps2) for one in seen)
     return f"Imitated the oracle: {num_steps} steps, loss {loss:.4f}"
+
+
+def fit_urgently(
+    policy: ActorCriticPolicy,
+    seen: Sequence[UrgentEpisode],
+    settings: UrgentImitation,
+    number: int,
+    seed: int,
+) -> float:
+    """Fit a policy after a round, in place, and return the mean loss of the last pass.
+
+    Args:
+        policy: The policy, as the round before left it.
+        seen: The episodes of all rounds so far, this one included, at least one.
+        settings: How it is done.
+        number: Which round, from 0.
+        seed: Seed of the training.
+    """
+    observations = {
+        name: np.concatenate([one.observations[name] for one in seen])
+        for name in seen[0].observations
+    }
+    losses_of = urgency_losses(seen, settings, policy.device)
+    loss = fit_actor(policy, observations, losses_of, settings.fits[number], seed + number)
+    with torch.no_grad():
+        policy.log_std.fill_(math.log(settings.action_std))
+    return loss
