@@ -98,21 +98,24 @@ def _policy_with(network: str, tensors: bytes) -> ActorCriticPolicy:
 def best_action(
     policy: ActorCriticPolicy, observation: Mapping[str, np.ndarray[Any, Any]]
 ) -> np.ndarray[Any, Any]:
-    """Return the deterministic action for one observation, bit for bit that of ``predict``.
+    """Return the deterministic actions, bit for bit those of ``predict``.
 
     It takes less than half of the time: nothing is checked, and no distribution is made.
 
     Args:
         policy: One of our own networks.
-        observation: `ego`, `peers` and `peer_mask`, without a leading axis.
+        observation: `ego`, `peers` and `peer_mask`, of one moment or several with a leading axis.
     """
     space: Any = policy.action_space
+    is_single = observation["ego"].ndim == 1
     with torch.inference_mode():
         tensors = {
-            name: torch.tensor(array, dtype=torch.float32)[None]
+            name: torch.tensor(array, dtype=torch.float32)[None if is_single else ...]
             for name, array in observation.items()
         }
         features = policy.pi_features_extractor(tensors)
-        mean = policy.action_net(policy.mlp_extractor.forward_actor(features))[0]
-    action: np.ndarray[Any, Any] = mean.numpy().reshape(space.shape).clip(space.low, space.high)
-    return action
+        means = policy.action_net(policy.mlp_extractor.forward_actor(features))
+    actions: np.ndarray[Any, Any] = (
+        means.numpy().reshape(-1, *space.shape).clip(space.low, space.high)
+    )
+    return actions[0] if is_single else actions
