@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -146,7 +147,8 @@ def _value_cells(records: Sequence[Json], variant: Variant, asked: _Section) -> 
     for family in FAMILIES:
         summary = summary_of(seeds, family)
         value, interval = summary["mean"], summary["interval_95"]
-        limits = None if interval is None else [max(limit, 0.0) for limit in interval]
+        most = math.inf if family == "C" else 1.0
+        limits = None if interval is None else [min(max(limit, 0.0), most) for limit in interval]
         if family == "C":
             said = "none" if limits is None else " to ".join(map(number_text, limits))
             cells += [f"{number_text(value)} ({said})", number_text(summary["worst"])]
