@@ -20,7 +20,7 @@ DATASETS = {FULL: DATASET_FLAGS, FEW: (*DATASET_FLAGS, "--train_max_peers", str(
 """Flags of ``gen_scenarios`` by the dataset's folder."""
 
 RECIPE = ("--preset", "urgent", "--imitation_episodes", "4000")
-"""A quarter of the preset's episodes, so that the whole study takes four hours on two cores."""
+"""With a quarter of the preset's episodes, for the time that the whole study takes."""
 THRESHOLDS_MPS2 = (0.0, 6.0)
 
 

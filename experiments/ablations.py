@@ -36,6 +36,7 @@ from experiments.ablation_plan import (
     Variant,
 )
 from experiments.judge import Judging, counted_cases, rows_under, with_thresholds
+from experiments.progress import NICENESS, say
 from ml.command_line import OneLineArgumentParser, add_debug_flag, integer_in, run_command
 from ml.errors import ConfigError, RecordError
 from ml.evaluation.cases import Case
@@ -52,7 +53,6 @@ RESULTS_FILE = FOLDER / "results" / "ablations.json"
 TEXT_FILE = FOLDER / "ablations.md"
 PAGE_FILE = REPOSITORY_ROOT / "docs" / "ablations.md"
 FIGURE_FILE = REPOSITORY_ROOT / "docs" / "images" / "ablations.svg"
-_NICENESS = 10
 
 
 @dataclass(frozen=True)
@@ -92,17 +92,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not args.only_page:
         if args.work_dir is None:
             parser.error("--work_dir must name a folder. Got none. Add it, or --only_page.")
-        os.nice(_NICENESS)
+        os.nice(NICENESS)
         protocol = load_protocol(FOLDER / "hard.toml")
         seeds = tuple(dict.fromkeys(args.seeds))
-        run_study(Study(args.work_dir.resolve(), seeds, args.workers, protocol), _say)
+        run_study(Study(args.work_dir.resolve(), seeds, args.workers, protocol), say)
     write_page(RESULTS_FILE, PAGE_FILE, FIGURE_FILE)
-
-
-def _say(line: str) -> None:
-    """Print a line of progress."""
-    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {line}\n")
-    sys.stderr.flush()
 
 
 # --- Training and judging ------------------------------------------------------------------------

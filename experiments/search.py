@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,14 +23,14 @@ from typing import Any
 import optuna
 from optuna.trial import create_trial
 
-from experiments.ablation_numbers import FAMILIES, counts_of
+from experiments.ablation_numbers import FAMILIES, Json, counts_of
 from experiments.judge import Judging, counted_cases, rows_under, with_thresholds
+from experiments.progress import NICENESS, say
 from experiments.search_fits import SeedOfFits
 from experiments.search_page import NUM_TRIALS, page_markdown
 from experiments.search_space import (
     DISTRIBUTIONS,
     THRESHOLDS_MPS2,
-    Json,
     collisions_of,
     params_of,
     settings_at,
@@ -60,7 +58,6 @@ PAGE_FILE = REPOSITORY_ROOT / "docs" / "search.md"
 CASE_SEED = 771205
 """Of the cases; that of ``hard.toml`` is left to judge what the search finds."""
 
-_NICENESS = 10
 _NUM_RANDOM = 8
 """Trials before the sampler uses what it has seen."""
 
@@ -114,21 +111,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name in ("dataset_dir", "work_dir"):
             if getattr(args, name) is None:
                 parser.error(f"--{name} must name a folder. Got none. Add it, or --only_page.")
-        os.nice(_NICENESS)
+        os.nice(NICENESS)
         protocol = replace(load_protocol(FOLDER / "hard.toml"), seed=CASE_SEED)
         work_dir, dataset_dir = args.work_dir.resolve(), args.dataset_dir.resolve()
         fits = tuple(
             SeedOfFits(number, dataset_dir, args.imitation_episodes, work_dir)
             for number in dict.fromkeys(args.seeds)
         )
-        run_search(Search(fits, args.trials, args.workers, protocol), _say)
+        run_search(Search(fits, args.trials, args.workers, protocol), say)
     write_page(RESULTS_FILE, PAGE_FILE)
-
-
-def _say(line: str) -> None:
-    """Print a line of progress."""
-    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {line}\n")
-    sys.stderr.flush()
 
 
 def run_search(search: Search, say: Callable[[str], None]) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from experiments.ablation_numbers import Json
 from experiments.search_space import (
     DISTRIBUTIONS,
-    Json,
     alarms_per_hour,
     collisions_of,
     least_alarms_per_hour,

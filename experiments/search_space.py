@@ -9,9 +9,9 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
+from experiments import ablation_numbers
+from experiments.ablation_numbers import Json
 from ml.training.urgent_imitation import UrgentImitation
-
-Json = dict[str, Any]
 
 THRESHOLDS_MPS2 = (0.0, 3.0, 4.0, 5.0, 6.0, 6.5, 7.0, 7.5, 8.0)
 """Thresholds of the operating curve, from which the value of a trial is read."""
@@ -50,12 +50,12 @@ def collisions_of(counts: Mapping[str, Any]) -> int:
     return int(counts["H"]["collisions"] + counts["M"]["collisions"])
 
 
-def alarms_per_hour(counts: Mapping[str, Any]) -> float:
+def alarms_per_hour(counts: Json) -> float:
     """Return the false alarms per hour in C."""
-    return float(counts["C"]["false_alarms"] / counts["C"]["hours"])
+    return ablation_numbers.value_of(counts, "C")
 
 
-def least_alarms_per_hour(curve: Sequence[Mapping[str, Any]], max_collisions: int) -> float:
+def least_alarms_per_hour(curve: Sequence[Json], max_collisions: int) -> float:
     """Return the fewest false alarms per hour at which a policy still collides no more often.
 
     Args:

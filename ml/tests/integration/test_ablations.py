@@ -11,7 +11,7 @@ import pytest
 from experiments import ablations
 from experiments.ablation_plan import BASE, CROWDED, FEW, FULL, Variant
 from ml.errors import ConfigError, RecordError
-from ml.evaluation.protocol import load_protocol
+from ml.tests.few_cases import few_hard_cases
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -22,18 +22,11 @@ DATASET = ("--seed", "42", "--train_count", "2", "--eval_count", "9")
 
 def small_study(folder: Path) -> ablations.Study:
     """Return a study of few cases: H 8, M 13, C 18."""
-    protocol = load_protocol(ablations.FOLDER / "hard.toml")
-    plans = protocol.families
-    families = {
-        "H": replace(plans["H"], episodes=36, scenarios_per_size=1),
-        "M": replace(plans["M"], episodes=13, scenarios_per_size=1),
-        "C": replace(plans["C"], episodes=18, scenarios_per_variant=2),
-    }
     return ablations.Study(
         work_dir=folder / "work",
         seeds=(4,),
         workers=2,
-        protocol=replace(protocol, families=families),
+        protocol=few_hard_cases(2),
         recipe=RECIPE,
         dataset_flags={FULL: DATASET, FEW: (*DATASET, "--train_max_peers", "4")},
         results_file=folder / "results" / "ablations.json",

@@ -12,9 +12,9 @@ import pytest
 from experiments import search
 from experiments.search_fits import SeedOfFits
 from ml.errors import ConfigError
-from ml.evaluation.protocol import load_protocol
 from ml.policies.model_file import tensors_of
 from ml.scripts.gen_scenarios import main as generate
+from ml.tests.few_cases import few_hard_cases
 from ml.training import recipe
 from ml.training.arguments import parse_args
 from ml.training.callbacks import actor_critic_of
@@ -36,18 +36,11 @@ def dataset_dir(tmp_path_factory):
 
 def small_search(folder, dataset_dir, num_trials):
     """Return a search over one seed, with cases: H 8, M 13, C 9."""
-    protocol = load_protocol(search.FOLDER / "hard.toml")
-    plans = protocol.families
-    families = {
-        "H": replace(plans["H"], episodes=36, scenarios_per_size=1),
-        "M": replace(plans["M"], episodes=13, scenarios_per_size=1),
-        "C": replace(plans["C"], episodes=9, scenarios_per_variant=1),
-    }
     return search.Search(
         fits=(SeedOfFits(4, dataset_dir, NUM_EPISODES, folder / "work"),),
         num_trials=num_trials,
         workers=2,
-        protocol=replace(protocol, families=families, seed=search.CASE_SEED),
+        protocol=replace(few_hard_cases(1), seed=search.CASE_SEED),
         results_file=folder / "results" / "search.json",
     )
 
