@@ -7,7 +7,7 @@ import pytest
 
 from ml.envs.observation import EGO_FEATURES, PEER_FEATURES
 from ml.envs.observation_kernels import HISTORY_STRIDE, NUM_HISTORY_SAMPLES
-from ml.policies import rss
+from ml.policies import rss, rss_kernels
 from ml.policies.rss import rss_demand_mps2, rss_distance_m
 from ml.types import CONTROL_PERIOD_S, MAX_PEERS
 
@@ -28,17 +28,17 @@ def make_observation(*peers, speeds=20.0):
 
 def test_the_rule_reads_the_columns_that_the_table_names():
     columns = {
-        "_FORWARD": "forward_offset", "_LEFT": "left_offset", "_RELATIVE_SPEED": "relative_speed",
-        "_RELATIVE_HEADING": "relative_heading", "_ACCELERATION": "acceleration",
-        "_TIME_SINCE_RECEPTION": "time_since_reception", "_STATE_AGE": "state_age",
+        "FORWARD": "forward_offset", "LEFT": "left_offset", "RELATIVE_SPEED": "relative_speed",
+        "RELATIVE_HEADING": "relative_heading", "ACCELERATION": "acceleration",
+        "TIME_SINCE_RECEPTION": "time_since_reception", "STATE_AGE": "state_age",
     }  # fmt: skip
 
-    assert {name: PEER_NAMES[getattr(rss, name)] for name in columns} == columns
-    names = [feature.name for feature in EGO_FEATURES[: rss._NUM_SPEEDS + 1]]
+    assert {name: PEER_NAMES[getattr(rss_kernels, name)] for name in columns} == columns
+    names = [feature.name for feature in EGO_FEATURES[: rss_kernels.NUM_SPEEDS + 1]]
     assert names[0] == "speed_0.0s"
     assert names[-2:] == ["speed_1.0s", "acceleration_0.0s"]
-    assert rss._NUM_SPEEDS == NUM_HISTORY_SAMPLES
-    assert rss._SPEED_AGES_S[1] == pytest.approx(HISTORY_STRIDE * CONTROL_PERIOD_S)
+    assert rss_kernels.NUM_SPEEDS == NUM_HISTORY_SAMPLES
+    assert pytest.approx(HISTORY_STRIDE * CONTROL_PERIOD_S) == rss_kernels.SPEED_STRIDE_S
 
 
 def test_the_formula_gives_the_reference_value(monkeypatch):
