@@ -113,6 +113,21 @@ def test_page_has_values_worst_seeds_and_differences():
     assert "8 cars ahead" not in page
 
 
+def test_interval_of_a_share_ends_at_0_and_100_percent_and_that_of_a_rate_at_0_alone():
+    # H: 60, 80, 100 %: 80 +- 4.3027 * 20 / sqrt(3) = 30.3 to 129.7. C: 20 +- 12.4 per hour.
+    # 2, 40, 100 %: 47.3 +- 123.0, and 11.8 +- 30.7 per hour.
+    wide, wider = [(1, 60), (2, 80), (3, 100)], [(1, 2), (2, 40), (3, 100)]
+    pages = [
+        page_markdown(results(*(record("base", *one) for one in seeds)), "{tables}")
+        for seeds in (wide, wider)
+    ]
+
+    assert "80.0 % (30.3 to 100 %)" in pages[0]
+    assert "20 (7.58 to 32.4)" in pages[0]
+    assert "47.3 % (0 to 100 %)" in pages[1]
+    assert "11.8 (0 to 42.5)" in pages[1]
+
+
 def test_each_condition_that_was_judged_has_a_table():
     crowded = [record(name, 1, 2, condition=CROWDED, threshold_mps2=6.0)
                for name in ("base", "few_peers")]  # fmt: skip
