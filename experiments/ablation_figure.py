@@ -124,14 +124,14 @@ def _place(scale: Scale, value: float) -> float:
 
 
 def _ticks(records: Sequence[Json], family: str) -> list[tuple[float, str]]:
-    """Return the ticks of a family's axis, at square roots, up to its largest mean or seed."""
-    values = [
-        value
+    """Return the ticks of a family's axis, at square roots, up to its largest seed or interval."""
+    summaries = [
+        summary_of(seeds, family)
         for variant in VARIANTS
         for threshold_mps2 in THRESHOLDS_MPS2
         if (seeds := by_seed(records, variant.name, threshold_mps2, ORDINARY))
-        for value in summary_of(seeds, family)["values"]
     ]
+    values = [value for one in summaries for value in (*one["values"], *(one["interval_95"] or ()))]
     known = _TICKS["rate" if family == "C" else "share"]
     last = next((tick for tick in known[1:] if tick >= max(values)), known[-1])
     return [(math.sqrt(tick), _tick_text(family, tick)) for tick in known if tick <= last]
