@@ -51,6 +51,7 @@ bench: $(STAMP) ## Measure every speed that the project promises
 	$(BIN)/python benchmarks/learner_steps.py
 	$(BIN)/python benchmarks/vector_steps.py
 	$(BIN)/python benchmarks/evaluation_episodes.py
+	$(BIN)/python benchmarks/deaf_episodes.py
 	$(BIN)/python benchmarks/training_steps.py
 	$(BIN)/python benchmarks/training_growth.py
 	$(BIN)/python benchmarks/startup_times.py

@@ -22,7 +22,7 @@ from ml.envs.conditions import (
     draw_conditions,
 )
 from ml.envs.convoy_view import RENDER_MODES, ConvoyView
-from ml.envs.episode_recorder import TRACE_SHA256, EpisodeRecorder
+from ml.envs.episode_recorder import TRACE_SHA256, EpisodeRecorder, trace_sha256
 from ml.envs.hazards import MIN_SOURCE_SPEED_MPS, HazardPlan, HazardSetting, draw_hazard
 from ml.envs.observation import Observer, observation_space, observation_tables
 from ml.envs.reward import RewardFunction, reward_table
@@ -270,7 +270,7 @@ class ConvoyEnv(ConvoyView, gym.Env[Observation, npt.NDArray[np.float32]]):
                 **self._recorder.record(self._identity(), self._traffic, impact_speed_mps=impact),
                 "end_reason": end_reason,
                 **self.radio.record(),
-                TRACE_SHA256: self._recorder.trace_sha256(self.radio.checksum),
+                TRACE_SHA256: trace_sha256(self.trace, self.radio.checksum),
             }
             self._is_running = False
         self.stage_timer.lap(STAGE_OBSERVATION)

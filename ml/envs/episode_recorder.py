@@ -96,14 +96,16 @@ class EpisodeRecorder:
             **follower_record(self.trace, identity["friction_mps2"]),
         }
 
-    def trace_sha256(self, checksum: UnsignedArray) -> str:
-        """Return the SHA-256 of the rounded trace, and of a checksum of what it leaves out.
 
-        Args:
-            checksum: The radio's, of all cars and all that the ego's board held in every step.
-        """
-        trace = np.rint(self.trace * TRACE_STEPS_PER_UNIT) + 0.0  # -0.0 counts as 0.0
-        return hashlib.sha256(trace.tobytes() + checksum.tobytes()).hexdigest()
+def trace_sha256(trace: FloatArray, checksum: UnsignedArray) -> str:
+    """Return the SHA-256 of a rounded trace, and of a checksum of what it leaves out.
+
+    Args:
+        trace: Ground truth, shape (num_steps, NUM_TRACE_FIELDS).
+        checksum: The radio's, of all cars and all that the ego's board held in every step.
+    """
+    rounded = np.rint(trace * TRACE_STEPS_PER_UNIT) + 0.0  # -0.0 counts as 0.0
+    return hashlib.sha256(rounded.tobytes() + checksum.tobytes()).hexdigest()
 
 
 def _hazard_began_s(traffic: Traffic) -> float | None:

@@ -12,6 +12,7 @@ from ml.envs.convoy_env import ConvoyEnv
 from ml.envs.virtual_followers import follower_record
 from ml.evaluation.cases import Case
 from ml.evaluation.episodes import EpisodeRecord, PredictingPolicy, run_episode
+from ml.evaluation.other_radios import heard_under
 from ml.evaluation.players import Player, opened_policy
 from ml.evaluation.protocol import FollowerPlan
 from ml.evaluation.recording import Recording, record_episode
@@ -51,6 +52,7 @@ def play_curve(
     case: Case,
     radio_preset: str,
     followers: FollowerPlan,
+    other_presets: Sequence[str] = (),
 ) -> list[EpisodeRecord]:
     """Play a case with one policy at several thresholds, each episode once, and return the rows.
 
@@ -60,7 +62,10 @@ def play_curve(
         case: The case.
         radio_preset: Name of the environment's radio parameters.
         followers: The virtual cars behind the ego.
+        other_presets: Of further rows, for a policy alone that is deaf.
     """
+    if other_presets:
+        return _heard_by_all(env, players[0], case, (radio_preset, *other_presets), followers)
     rows: list[EpisodeRecord] = []
     limit_mps2 = -math.inf
     for player in players:
@@ -70,6 +75,20 @@ def play_curve(
         row, limit_mps2 = _played(env, player, case, radio_preset, followers)
         rows.append(row)
     return rows
+
+
+def _heard_by_all(
+    env: gym.Env[Any, Any],
+    player: Player,
+    case: Case,
+    presets: Sequence[str],
+    followers: FollowerPlan,
+) -> list[EpisodeRecord]:
+    """Play a case with a deaf policy; return its rows under several presets, the env's first."""
+    convoy = _convoy_of(env)
+    with heard_under(convoy, presets[1:]) as radios:
+        row, _ = _played(env, player, case, presets[0], followers)
+        return [row, *map(json_ready, radios.rows(row, convoy))]
 
 
 def _played(

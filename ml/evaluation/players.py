@@ -17,7 +17,11 @@ from ml.evaluation.episodes import PredictingPolicy
 from ml.evaluation.fixed_batches import BatchPolicy, OneOfABatch
 from ml.evaluation.protocol import OperatingCurvePlan, Protocol
 from ml.evaluation.thresholds import DemandThreshold, EeblThreshold
-from ml.policies.baselines import eebl_threshold_mps2, make_scripted_policy
+from ml.policies.baselines import (
+    DEAF_POLICY_NAMES,
+    eebl_threshold_mps2,
+    make_scripted_policy,
+)
 from ml.policies.lone_actor import LoneActor
 from ml.provenance import sha256_of_text
 
@@ -56,6 +60,11 @@ class Player:
         """Whether it is the rule with a threshold, its own or another."""
         rule = _RULE_WITH_THRESHOLD
         return isinstance(self.source, str) and self.source.partition("@")[0] == rule
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether it acts alike whatever the radio does."""
+        return isinstance(self.source, str) and self.source in DEAF_POLICY_NAMES
 
     @property
     def threshold_mps2(self) -> float:

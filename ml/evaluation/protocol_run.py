@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ml.errors import RecordError
 from ml.evaluation.case_episodes import play_curve
 from ml.evaluation.cases import Case
 from ml.evaluation.episodes import EpisodeRecord
 from ml.evaluation.evaluation_folder import EvaluationInputs
-from ml.evaluation.players import Play, Player, grouped_by_curve, plays_by_preset
-from ml.evaluation.protocol import Protocol, radio_preset_path
+from ml.evaluation.players import Play, Player, plays_by_preset
+from ml.evaluation.protocol import FollowerPlan, Protocol, radio_preset_path
 from ml.evaluation.record_store import RecordStore
+from ml.evaluation.tasks import Task, tasks_by_preset
 from ml.evaluation.verdict import Json
 from ml.evaluation.worker_episodes import default_num_workers, open_workers
 from ml.progress import ProgressDisplay
@@ -55,6 +57,11 @@ class EvaluationPlan:
     def plays(self) -> dict[str, list[Play]]:
         """Return all episodes by radio preset."""
         return plays_by_preset(self.protocol, self.cases, self.players)
+
+    @property
+    def may_share(self) -> bool:
+        """Whether cases of one id are the same under every radio preset."""
+        return True
 
     @property
     def play(self) -> Callable[..., list[EpisodeRecord]]:
@@ -120,10 +127,9 @@ def play_missing(
     followers = plan.protocol.followers
     done = 0
     with ProgressDisplay("evaluation", total, "episodes", is_quiet=is_quiet) as display:
-        for preset, group in _pools(missing):
-            curves = grouped_by_curve(group)
-            size = min(num_workers or default_num_workers(total), len(curves))
-            arguments = [(players, case, preset, followers) for players, case in curves]
+        for preset, tasks in _pools(tasks_by_preset(missing, may_share=plan.may_share)):
+            size = min(num_workers or default_num_workers(total), len(tasks))
+            arguments = [_arguments(task, followers) for task in tasks]
             _check_code(plan)
             with open_workers(plan.environment_kwargs(preset), size) as workers:
                 for _, rows in workers.call_each(plan.play, arguments):
@@ -131,6 +137,12 @@ def play_missing(
                         store.add(row)
                     done += len(rows)
                     display.update(done, partial(_place, rows[0]), is_last=done == total)
+
+
+def _arguments(task: Task, followers: FollowerPlan) -> tuple[Any, ...]:
+    """Return what a plan's ``play`` takes; other presets only where there are some."""
+    preset, *others = task.presets
+    return task.players, task.case, preset, followers, *([others] if others else [])
 
 
 def _check_code(plan: EvaluationPlan) -> None:
@@ -142,11 +154,15 @@ def _check_code(plan: EvaluationPlan) -> None:
         )
 
 
-def _pools(missing: Mapping[str, Sequence[Play]]) -> Iterator[tuple[str, Sequence[Play]]]:
-    """Give the episodes that one pool of processes plays, with their radio preset."""
-    for preset, plays in missing.items():
-        for begin in range(0, len(plays), _EPISODES_OF_A_POOL):
-            yield preset, plays[begin : begin + _EPISODES_OF_A_POOL]
+def _pools(tasks: Mapping[str, Sequence[Task]]) -> Iterator[tuple[str, Sequence[Task]]]:
+    """Give the tasks that one pool of processes plays, with their radio preset."""
+    for preset, group in tasks.items():
+        begin, num_episodes = 0, 0
+        for end, task in enumerate(group, 1):
+            num_episodes += len(task.players)
+            if num_episodes >= _EPISODES_OF_A_POOL or end == len(group):
+                yield preset, group[begin:end]
+                begin, num_episodes = end, 0
 
 
 def _place(row: EpisodeRecord) -> str:

@@ -85,6 +85,11 @@ class RobustnessPlan(EvaluationPlan):
         }
 
     @property
+    def may_share(self) -> bool:
+        """Not: a level's rows tell what its radio did, and levels of size have their own cases."""
+        return False
+
+    @property
     def play(self) -> Callable[..., list[EpisodeRecord]]:
         """What a process does to play a case with a policy at its thresholds."""
         return play_measured

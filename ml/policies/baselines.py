@@ -218,6 +218,9 @@ _MAKERS: dict[str, Callable[[], ScriptedPolicy]] = {
 
 SCRIPTED_POLICY_NAMES = tuple(_MAKERS)
 
+DEAF_POLICY_NAMES = ("null", "driver", "always", "aeb", "r157", "oracle")
+"""Those that act alike whatever the radio does."""
+
 
 def is_scripted_policy(name: str) -> bool:
     """Return whether ``name`` names a scripted policy, ``eebl@...`` included.

@@ -50,6 +50,7 @@ PROJECT_IMPORTS = {
     "ml.evaluation.protocol": {"ml.espnow_emulator.parameters"},
     "ml.evaluation.case_scenarios": {"ml.scenarios"},
     "ml.evaluation.protocol_command": {"ml.reporting.report"},
+    "ml.evaluation.other_radios": {"ml.envs", "ml.espnow_emulator"},
     "ml.evaluation.radio_meter": {"ml.envs"},
     "ml.evaluation.robustness": {"ml.reporting.robustness_page"},
     "ml.evaluation.robustness_arguments": set(),
