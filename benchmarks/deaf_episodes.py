@@ -8,13 +8,12 @@ both are interleaved. Prints a table and one JSON line with commit, processor an
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
 from itertools import cycle
+
+from measurement import interleaved, print_record, print_table
 
 from ml.command_line import OneLineArgumentParser, integer_in, run_command
 from ml.envs.convoy_env import ConvoyEnv
@@ -24,10 +23,8 @@ from ml.evaluation.protocol import load_protocol
 from ml.evaluation.protocol_command import make_plan
 from ml.evaluation.protocol_run import EvaluationPlan
 from ml.policies.baselines import DEAF_POLICY_NAMES
-from ml.provenance import git_state, processor_name, software_versions
 
 FIRST, OTHER = "nominal", "roof"
-NUM_WARM_UP = 5
 
 
 def parse_args() -> argparse.Namespace:
@@ -43,8 +40,7 @@ def ms_of(plan: EvaluationPlan, preset: str, others: Sequence[str]) -> float:
     followers = plan.protocol.followers
     turns = [([scripted_player(name)], case) for name, case in zip(cycle(DEAF_POLICY_NAMES), cases)]
     with closing(ConvoyEnv(**plan.environment_kwargs(preset))) as env:  # type: ignore[arg-type]
-        for players, case in turns[:NUM_WARM_UP]:
-            play_curve(env, players, case, preset, followers, others)
+        play_curve(env, *turns[0], preset, followers, others)  # starts SUMO
         start_s = time.process_time()
         for players, case in turns:
             play_curve(env, players, case, preset, followers, others)
@@ -55,22 +51,14 @@ def main() -> None:
     """Measure, print the table and the JSON line."""
     args = parse_args()
     plan = make_plan(load_protocol("smoke"), ["driver"])
-    times: dict[str, list[float]] = {"each alone": [], "together": []}
-    for _ in range(args.rounds):
-        times["each alone"].append(ms_of(plan, FIRST, ()) + ms_of(plan, OTHER, ()))
-        times["together"].append(ms_of(plan, FIRST, (OTHER,)))
-    sys.stdout.write("two presets   ms (median)     min     max\n")
-    for name, values in times.items():
-        median = statistics.median(values)
-        sys.stdout.write(f"{name:11}  {median:12.1f}  {min(values):6.1f}  {max(values):6.1f}\n")
-    record = {
-        "benchmark": "deaf_episodes",
-        "ms": {name: [round(value, 2) for value in values] for name, values in times.items()},
-        "git": git_state(),
-        "processor": processor_name(),
-        "versions": software_versions(),
+    measures = {
+        "each alone": lambda: ms_of(plan, FIRST, ()) + ms_of(plan, OTHER, ()),
+        "together": lambda: ms_of(plan, FIRST, (OTHER,)),
     }
-    sys.stdout.write(json.dumps(record) + "\n")
+    times = interleaved(measures, args.rounds)
+    print_table("a case under two presets [ms]", times, "12.1f")
+    ms = {name: [round(value, 2) for value in values] for name, values in times.items()}
+    print_record("deaf_episodes", {"ms": ms})
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import json
 import statistics
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import time
 from pathlib import Path
 
 import gymnasium as gym
+from measurement import print_record
 from stable_baselines3 import PPO
 
 from ml.command_line import OneLineArgumentParser, integer_in, run_command
@@ -26,7 +26,6 @@ from ml.evaluation.arguments import DEFAULT_SUMO_CFG
 from ml.evaluation.run import main as evaluate
 from ml.policies.deep_set_policy import create_deep_set_policy_kwargs
 from ml.processors import usable_cores
-from ml.provenance import git_state, processor_name, software_versions
 
 
 def parse_args() -> argparse.Namespace:
@@ -50,7 +49,7 @@ def save_new_policy(path: Path) -> None:
 def seconds_of(model: Path, num_episodes: int, num_workers: int) -> float:
     """Return how long an evaluation takes."""
     command = ["--model", str(model), "--episodes", str(num_episodes), "--skip_baselines",
-               "--workers", str(num_workers), "--quiet"]  # fmt: skip
+               "--workers", str(num_workers), "--trust", "--quiet"]  # fmt: skip
     start_s = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
         evaluate(command)
@@ -75,16 +74,12 @@ def main() -> None:
         sys.stdout.write(
             f"{num_workers:7}  {median:10.1f}  {min(values):6.1f}  {max(values):6.1f}\n"
         )
-    record = {
-        "benchmark": "evaluation_episodes",
+    figures = {
         "episodes": args.episodes,
         "s": {str(n): [round(value, 2) for value in values] for n, values in times.items()},
         "usable_cores": usable_cores(),
-        "git": git_state(),
-        "processor": processor_name(),
-        "versions": software_versions(),
     }
-    sys.stdout.write(json.dumps(record) + "\n")
+    print_record("evaluation_episodes", figures)
 
 
 if __name__ == "__main__":

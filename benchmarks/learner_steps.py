@@ -8,7 +8,6 @@ processor time, which others on the machine do not slow down.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import spaces
+from measurement import print_record
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
@@ -24,7 +24,6 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 from ml.command_line import OneLineArgumentParser, integer_in, run_command
 from ml.envs.observation import observation_space
 from ml.policies.deep_set_policy import create_deep_set_policy_kwargs
-from ml.provenance import git_state, processor_name, software_versions
 from ml.training import recipe
 from ml.training.learners import choose_learner, scale_rewards
 from ml.training.rollout import LEARNERS
@@ -164,14 +163,7 @@ def main() -> None:
                     "learner": name, "steps_per_s": [round(rate) for rate in clock],
                     "steps_per_cpu_s": [round(rate) for rate in cpu],
                 })  # fmt: skip
-    record = {
-        "benchmark": "learner_steps",
-        "figures": figures,
-        "git": git_state(),
-        "processor": processor_name(),
-        "versions": software_versions(),
-    }
-    sys.stdout.write(json.dumps(record) + "\n")
+    print_record("learner_steps", {"figures": figures})
 
 
 if __name__ == "__main__":

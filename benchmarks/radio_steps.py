@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import statistics
 import sys
 import time
 
 import numpy as np
+from measurement import print_record
 
 from ml.command_line import OneLineArgumentParser, integer_in, run_command
 from ml.espnow_emulator import RadioEmulator, RadioParameters, load_radio_parameters
 from ml.espnow_emulator.parameter_sections import RelayParameters
-from ml.provenance import git_state, processor_name, software_versions
 from ml.types import CAR_LENGTH, CAR_SPEED, CAR_X, CONTROL_PERIOD_S, NUM_CAR_FIELDS, FloatArray
 
 NUM_PEERS = (0, 1, 2, 4, 8)
@@ -95,18 +94,14 @@ def main() -> None:
             f"{name:42} {num_peers:5}  {statistics.median(values):16.1f}  "
             f"{min(values):5.1f}  {max(values):5.1f}\n"
         )
-    record = {
-        "benchmark": "radio_steps",
+    figures = {
         "steps_a_round": args.steps,
         "step_us": {
             name: {str(n): [round(v, 2) for v in times_us[name, n]] for n in NUM_PEERS}
             for name in emulators
         },
-        "git": git_state(),
-        "processor": processor_name(),
-        "versions": software_versions(),
     }
-    sys.stdout.write(json.dumps(record) + "\n")
+    print_record("radio_steps", figures)
 
 
 if __name__ == "__main__":
