@@ -6,18 +6,19 @@ then had from the one episode, by letting the radios of the other presets hear i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, cast
 
 from ml.envs.convoy_env import ConvoyEnv
 from ml.envs.episode_recorder import TRACE_SHA256, trace_sha256
 from ml.espnow_emulator.emulator import RadioEmulator
-from ml.espnow_emulator.parameters import load_radio_parameters
+from ml.espnow_emulator.parameters import RadioParameters, load_radio_parameters
+from ml.evaluation.case_drawing import num_steps
 from ml.evaluation.episodes import EpisodeRecord
 from ml.evaluation.protocol import radio_preset_path
-from ml.types import CONTROL_PERIOD_S, NEVER_HEARD_S, FloatArray
+from ml.types import NEVER_HEARD_S, FloatArray
 
 
 class OtherRadios:
@@ -74,10 +75,15 @@ class OtherRadios:
         """Return the age at the step in which the source began to brake, None without either."""
         if row["headway_at_onset_s"] is None:
             return None
-        since_s = row["hazard_onset_s"] - self._begun_s
-        step = math.ceil(since_s / CONTROL_PERIOD_S - 1e-6)  # the first not before the onset
+        step = num_steps(row["hazard_onset_s"] - self._begun_s)
         age_s = float(self._ages_s[step][preset][row["hazard_source_rank"]])
         return age_s if age_s < NEVER_HEARD_S else None
+
+
+@lru_cache
+def _parameters_of(preset: str) -> RadioParameters:
+    """Return a preset's parameters, read once in each process as the environment's own are."""
+    return load_radio_parameters(radio_preset_path(preset))
 
 
 @contextmanager
@@ -94,12 +100,8 @@ def heard_under(env: ConvoyEnv, presets: Sequence[str]) -> Iterator[OtherRadios]
     Raises:
         RadioParameterError: A preset's file cannot be used.
     """
-    others = {
-        preset: RadioEmulator(load_radio_parameters(radio_preset_path(preset)))
-        for preset in presets
-    }
     own = env.radio
-    radios = OtherRadios(own, others)
+    radios = OtherRadios(own, {name: RadioEmulator(_parameters_of(name)) for name in presets})
     env.radio = cast(RadioEmulator, radios)
     try:
         yield radios

@@ -11,8 +11,8 @@ from ml.espnow_emulator import RadioEmulator
 from ml.evaluation.case_episodes import play_case, play_curve
 from ml.evaluation.families import cases_of
 from ml.evaluation.players import scripted_player
-from ml.evaluation.protocol import load_protocol, radio_preset_path
-from ml.evaluation.protocol_scenarios import write_protocol_scenarios
+from ml.evaluation.protocol import load_protocol
+from ml.evaluation.protocol_command import make_plan
 from ml.policies.baselines import DEAF_POLICY_NAMES
 
 pytestmark = pytest.mark.integration
@@ -22,12 +22,8 @@ PRESETS = ("nominal", "roof", "radio_off", "in_car")
 
 
 def opened(preset):
-    env = ConvoyEnv(
-        dataset_dir=str(write_protocol_scenarios(PROTOCOL)), scenario_mode="eval",
-        scenario_seed=PROTOCOL.seed, emulator_params_path=str(radio_preset_path(preset)),
-        max_steps=max(case.max_steps for case in cases_of(PROTOCOL)),
-    )  # fmt: skip
-    return closing(env)
+    plan = make_plan(PROTOCOL, ["driver"])
+    return closing(ConvoyEnv(**plan.environment_kwargs(preset)))
 
 
 @pytest.mark.parametrize("name", DEAF_POLICY_NAMES)
