@@ -168,7 +168,7 @@ def test_figure_has_a_pale_mark_for_each_seed_and_a_mean_with_its_interval_in_ea
     assert root.find(f"{SVG}title").text
     assert "base: H 4.0 %, M 2.0 %, C 1 per hour" in root.find(f"{SVG}desc").text
     texts = [element.text for element in root.iter(f"{SVG}text")]
-    assert {"base", "fixed slots", "C, false alarms per hour"} <= set(texts)
+    assert {"base", "fixed slots", "25", "C, false alarms per hour"} <= set(texts)
     assert "50" in texts  # of H: slots' interval ends at 29.9 %
     assert "mean" not in texts  # a variant without records has no row
 
