@@ -235,6 +235,7 @@ def _reproduction(run: TrainedRun) -> str:
         run.training_command,
         "```",
         "",
-        "The same commit and versions give the same weights. Another processor than "
-        f"{run.manifest['hardware']['processor']} may round the last digits differently.",
+        "The same commit and versions give the same weights on the same machine. Another machine "
+        "may round otherwise and end with other ones, even where its processor has the same name, "
+        f"{run.manifest['hardware']['processor']}.",
     ])  # fmt: skip
