@@ -70,7 +70,7 @@ def test_names_and_seeds_are_unique_and_options_are_known(name):
         ),
         (
             "release-gates",
-            "627a6fab302f62900419b179a51450be96220b13ea4e69ef5c68b5ccde60ba13",
+            "2f2e561daacf00c4736645d1b425bae791bcc0ca4e263362539e6c1c11783416",
             "cfc1e1a1e5be6a18d16f1b7628d0f5a51ee5b6c0609b0cc0248649f372f226c9",
         ),
         (
