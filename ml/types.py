@@ -59,6 +59,24 @@ NUM_HEARD_FIELDS = 11
 NEVER_HEARD_S = 1000.0
 """Time since reception and age of a peer that was never heard [s]."""
 
+# --- What the policy sees: ``ego``, float32 (NUM_EGO_FEATURES,) -------------------------------
+# The tables of ml/envs/observation.py have units, bounds and meanings.
+NUM_HISTORY_SAMPLES = 6  # of the ego's speed and acceleration, newest first: now to one second ago
+HISTORY_STRIDE = 2  # control steps between two samples
+EGO_SPEED = 0  # the newest of the speeds
+EGO_ACCELERATION = NUM_HISTORY_SAMPLES  # the newest of the accelerations
+EGO_NUM_FRESH_PEERS = 2 * NUM_HISTORY_SAMPLES
+NUM_EGO_FEATURES = 2 * NUM_HISTORY_SAMPLES + 1
+
+# --- and ``peers``, float32 (MAX_PEERS, NUM_PEER_FEATURES), of which ``peer_mask`` marks the heard
+PEER_FORWARD, PEER_LEFT = 0, 1
+PEER_RELATIVE_SPEED, PEER_RELATIVE_HEADING = 2, 3
+PEER_ACCELERATION, PEER_LOWEST_ACCELERATION = 4, 5
+PEER_TIME_SINCE_RECEPTION, PEER_STATE_AGE = 6, 7
+PEER_SEQUENCE_GAP = 8
+PEER_HOP_COUNT = 9
+NUM_PEER_FEATURES = 10
+
 # --- What happened in an episode: ``trace``, float64 (num_steps, NUM_TRACE_FIELDS) -----------
 # One row per control step, the state after the step and the decision that led to it.
 TRACE_TIME = 0  # [s] since the start of the episode

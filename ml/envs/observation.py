@@ -9,19 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 from gymnasium import spaces
 
-from ml.envs.observation_kernels import (
-    HISTORY_STRIDE,
-    NUM_EGO_FEATURES,
-    NUM_HISTORY_SAMPLES,
-    NUM_HISTORY_STEPS,
-    NUM_PEER_FEATURES,
-    observe,
-    push_history,
-)
+from ml.envs.observation_kernels import NUM_HISTORY_STEPS, observe, push_history
 from ml.errors import SimulatorError
 from ml.types import (
     CONTROL_PERIOD_S,
+    HISTORY_STRIDE,
     MAX_PEERS,
+    NUM_EGO_FEATURES,
+    NUM_HISTORY_SAMPLES,
+    NUM_PEER_FEATURES,
     SENSED_ACCELERATION,
     SENSED_SPEED,
     Float32Array,

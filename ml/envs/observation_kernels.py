@@ -6,13 +6,28 @@ import math
 
 from ml.kernels import kernel
 from ml.types import (
+    EGO_ACCELERATION,
+    EGO_NUM_FRESH_PEERS,
+    EGO_SPEED,
     HEARD_HOP_COUNT,
     HEARD_IS_FRESH,
     HEARD_LOWEST_ACCELERATION,
     HEARD_SEQUENCE_GAP,
     HEARD_STATE_AGE,
     HEARD_TIME_SINCE_RECEPTION,
+    HISTORY_STRIDE,
     MAX_PEERS,
+    NUM_HISTORY_SAMPLES,
+    PEER_ACCELERATION,
+    PEER_FORWARD,
+    PEER_HOP_COUNT,
+    PEER_LEFT,
+    PEER_LOWEST_ACCELERATION,
+    PEER_RELATIVE_HEADING,
+    PEER_RELATIVE_SPEED,
+    PEER_SEQUENCE_GAP,
+    PEER_STATE_AGE,
+    PEER_TIME_SINCE_RECEPTION,
     SENSED_ACCELERATION,
     SENSED_HEADING,
     SENSED_SPEED,
@@ -23,11 +38,7 @@ from ml.types import (
     IntArray,
 )
 
-NUM_HISTORY_STEPS = 11  # now and the ten control steps before: one second
-HISTORY_STRIDE = 2
-NUM_HISTORY_SAMPLES = (NUM_HISTORY_STEPS - 1) // HISTORY_STRIDE + 1
-NUM_EGO_FEATURES = 2 * NUM_HISTORY_SAMPLES + 1
-NUM_PEER_FEATURES = 10
+NUM_HISTORY_STEPS = (NUM_HISTORY_SAMPLES - 1) * HISTORY_STRIDE + 1
 
 _SAME_LANE_OFFSET_M = 8.0  # half a lane plus two standard deviations of the relative GPS error
 _BEHIND_SCORE = 1e6
@@ -168,22 +179,23 @@ def observe(
         out = peers_out[slot_order[k]]
         mask_out[slot_order[k]] = 1.0
         ahead, left = _offsets_now_m(ego_sensed, row)
-        out[0] = ahead
-        out[1] = left
-        out[2] = row[SENSED_SPEED] - ego_sensed[SENSED_SPEED]
-        out[3] = _wrap_angle_rad(row[SENSED_HEADING] - ego_sensed[SENSED_HEADING])
-        out[4] = row[SENSED_ACCELERATION]
-        out[5] = row[HEARD_LOWEST_ACCELERATION]
-        out[6] = row[HEARD_TIME_SINCE_RECEPTION]
-        out[7] = row[HEARD_STATE_AGE]
-        out[8] = row[HEARD_SEQUENCE_GAP]
-        out[9] = row[HEARD_HOP_COUNT]
+        out[PEER_FORWARD] = ahead
+        out[PEER_LEFT] = left
+        out[PEER_RELATIVE_SPEED] = row[SENSED_SPEED] - ego_sensed[SENSED_SPEED]
+        turned_rad = row[SENSED_HEADING] - ego_sensed[SENSED_HEADING]
+        out[PEER_RELATIVE_HEADING] = _wrap_angle_rad(turned_rad)
+        out[PEER_ACCELERATION] = row[SENSED_ACCELERATION]
+        out[PEER_LOWEST_ACCELERATION] = row[HEARD_LOWEST_ACCELERATION]
+        out[PEER_TIME_SINCE_RECEPTION] = row[HEARD_TIME_SINCE_RECEPTION]
+        out[PEER_STATE_AGE] = row[HEARD_STATE_AGE]
+        out[PEER_SEQUENCE_GAP] = row[HEARD_SEQUENCE_GAP]
+        out[PEER_HOP_COUNT] = row[HEARD_HOP_COUNT]
         total += _sum(out)
         _clip(out, peer_bounds)
     for sample in range(NUM_HISTORY_SAMPLES):
-        ego_out[sample] = history[sample * HISTORY_STRIDE, 0]
-        ego_out[NUM_HISTORY_SAMPLES + sample] = history[sample * HISTORY_STRIDE, 1]
-    ego_out[2 * NUM_HISTORY_SAMPLES] = num_shown
+        ego_out[EGO_SPEED + sample] = history[sample * HISTORY_STRIDE, 0]
+        ego_out[EGO_ACCELERATION + sample] = history[sample * HISTORY_STRIDE, 1]
+    ego_out[EGO_NUM_FRESH_PEERS] = num_shown
     total += _sum(ego_out)
     _clip(ego_out, ego_bounds)
     return math.isfinite(total)

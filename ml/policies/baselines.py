@@ -20,7 +20,12 @@ from ml.metrics.safety_kernels import required_deceleration_mps2
 from ml.policies.rss import rss_demand_mps2
 from ml.types import (
     CONTROL_PERIOD_S,
+    EGO_SPEED,
     MAX_DEMAND_MPS2,
+    PEER_ACCELERATION,
+    PEER_FORWARD,
+    PEER_LEFT,
+    PEER_RELATIVE_SPEED,
     TRACE_DEMAND,
     TRACE_GAP,
     TRACE_LEAD_ACCELERATION,
@@ -31,10 +36,6 @@ from ml.types import (
 )
 
 Observation = Mapping[str, Float32Array]
-
-# Columns of `peers` and indices of `ego` that the rule reads; the environment's tables name them.
-_FORWARD, _LEFT, _RELATIVE_SPEED, _ACCELERATION = 0, 1, 2, 4
-_SPEED_NOW = 0
 
 EEBL_THRESHOLD_MPS2 = 4.0
 EEBL_REQUIRED_MPS2 = 2.0
@@ -188,16 +189,16 @@ def eebl_braking_mps2(observation: Observation) -> float:
         The largest deceleration of a heard peer ahead that the ego would have to brake for; 0
         where there is none.
     """
-    speed = float(observation["ego"][_SPEED_NOW])
+    speed = float(observation["ego"][EGO_SPEED])
     hardest = 0.0
     for peer, mask in zip(observation["peers"], observation["peer_mask"], strict=True):
-        deceleration = -float(peer[_ACCELERATION])
+        deceleration = -float(peer[PEER_ACCELERATION])
         if mask < 0.5 or deceleration <= hardest:
             continue
-        ahead, left = float(peer[_FORWARD]), float(peer[_LEFT])
+        ahead, left = float(peer[PEER_FORWARD]), float(peer[PEER_LEFT])
         if ahead <= 0.0 or abs(left) > _EEBL_CORRIDOR_M:
             continue
-        peer_speed = max(0.0, speed + float(peer[_RELATIVE_SPEED]))
+        peer_speed = max(0.0, speed + float(peer[PEER_RELATIVE_SPEED]))
         room_m = max(ahead - _CAR_LENGTH_M, 1.0) + peer_speed**2 / (2.0 * deceleration)
         if speed**2 / (2.0 * room_m) > EEBL_REQUIRED_MPS2:
             hardest = deceleration

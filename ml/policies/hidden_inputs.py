@@ -6,6 +6,16 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from ml.types import (
+    EGO_ACCELERATION,
+    EGO_SPEED,
+    NUM_HISTORY_SAMPLES,
+    PEER_LOWEST_ACCELERATION,
+    PEER_SEQUENCE_GAP,
+    PEER_STATE_AGE,
+    PEER_TIME_SINCE_RECEPTION,
+)
+
 
 class HiddenColumns(NamedTuple):
     """Columns that a network does not see; the environment's tables name them.
@@ -19,11 +29,17 @@ class HiddenColumns(NamedTuple):
     peers: list[int] | slice
 
 
+_SAMPLES_BEFORE_NOW = [
+    newest + sample
+    for newest in (EGO_SPEED, EGO_ACCELERATION)
+    for sample in range(1, NUM_HISTORY_SAMPLES)
+]
+
 HIDDEN_COLUMNS: Mapping[str, HiddenColumns] = MappingProxyType(
     {
         "radio": HiddenColumns([-1], slice(None)),
-        "age": HiddenColumns([], [6, 7, 8]),
-        "history": HiddenColumns([*range(1, 6), *range(7, 12)], [5]),
+        "age": HiddenColumns([], [PEER_TIME_SINCE_RECEPTION, PEER_STATE_AGE, PEER_SEQUENCE_GAP]),
+        "history": HiddenColumns(_SAMPLES_BEFORE_NOW, [PEER_LOWEST_ACCELERATION]),
     }
 )
 """``radio``: the peers, and the ego's number of fresh peers.

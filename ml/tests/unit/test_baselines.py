@@ -7,7 +7,6 @@ import pytest
 
 from ml.envs.observation import EGO_FEATURES, PEER_FEATURES
 from ml.errors import ConfigError
-from ml.policies import baselines
 from ml.policies.baselines import (
     SCRIPTED_POLICY_NAMES,
     aeb_demand_mps2,
@@ -38,14 +37,6 @@ def make_observation(speed=20.0, **peer):
     ego = np.zeros(len(EGO_FEATURES), dtype=np.float32)
     ego[0] = speed
     return {"ego": ego, "peers": peers, "peer_mask": mask}
-
-
-def test_the_rule_reads_the_columns_that_the_table_names():
-    assert PEER_NAMES[baselines._FORWARD] == "forward_offset"
-    assert PEER_NAMES[baselines._LEFT] == "left_offset"
-    assert PEER_NAMES[baselines._RELATIVE_SPEED] == "relative_speed"
-    assert PEER_NAMES[baselines._ACCELERATION] == "acceleration"
-    assert EGO_FEATURES[baselines._SPEED_NOW].name == "speed_0.0s"
 
 
 @pytest.mark.parametrize("name", ["null", "driver", "always", "r157", "eebl", "eebl@3.0", "rss"])

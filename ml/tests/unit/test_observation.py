@@ -10,21 +10,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.envs.observation import EGO_FEATURES, PEER_FEATURES, Observer, observation_space
-from ml.envs.observation_kernels import NUM_EGO_FEATURES, NUM_PEER_FEATURES
 from ml.errors import SimulatorError
 from ml.types import (
+    EGO_ACCELERATION,
+    EGO_NUM_FRESH_PEERS,
+    EGO_SPEED,
     HEARD_IS_FRESH,
     HEARD_TIME_SINCE_RECEPTION,
+    NUM_EGO_FEATURES,
     NUM_HEARD_FIELDS,
+    NUM_PEER_FEATURES,
     NUM_SENSED_FIELDS,
+    PEER_ACCELERATION,
+    PEER_FORWARD,
+    PEER_HOP_COUNT,
+    PEER_LEFT,
+    PEER_LOWEST_ACCELERATION,
+    PEER_RELATIVE_HEADING,
+    PEER_RELATIVE_SPEED,
+    PEER_SEQUENCE_GAP,
+    PEER_STATE_AGE,
+    PEER_TIME_SINCE_RECEPTION,
     SENSED_ACCELERATION,
     SENSED_HEADING,
     SENSED_SPEED,
     SENSED_X,
     SENSED_Y,
 )
-
-FORWARD, LEFT, RELATIVE_SPEED, RELATIVE_HEADING = 0, 1, 2, 3
 
 
 def make_ego(x=0.0, y=0.0, speed=20.0, heading=0.0, acceleration=0.0):
@@ -72,16 +84,16 @@ def test_a_peer_ahead_is_dead_reckoned_to_now():
     observation = observe(make_ego(), make_heard((30.0, 0.0, 10.0, 0.0, 0.0, 0.2)))
 
     peer = shown(observation)[0]
-    assert peer[FORWARD] == pytest.approx(32.0)
-    assert peer[LEFT] == pytest.approx(0.0, abs=1e-6)
-    assert peer[RELATIVE_SPEED] == pytest.approx(-10.0)
+    assert peer[PEER_FORWARD] == pytest.approx(32.0)
+    assert peer[PEER_LEFT] == pytest.approx(0.0, abs=1e-6)
+    assert peer[PEER_RELATIVE_SPEED] == pytest.approx(-10.0)
 
 
 def test_dead_reckoning_stops_with_the_car():
     # 2 m/s at -8 m/s^2 stands after 0.25 s and 0.25 m.
     observation = observe(make_ego(), make_heard((30.0, 0.0, 2.0, 0.0, -8.0, 0.4)))
 
-    assert shown(observation)[0][FORWARD] == pytest.approx(30.25)
+    assert shown(observation)[0][PEER_FORWARD] == pytest.approx(30.25)
 
 
 def test_left_is_positive_to_the_left_of_the_ego_heading_north():
@@ -89,8 +101,8 @@ def test_left_is_positive_to_the_left_of_the_ego_heading_north():
     observation = observe(ego, make_heard((-4.0, 10.0, 0.0, math.pi / 2, 0.0, 0.0)))
 
     peer = shown(observation)[0]
-    assert peer[FORWARD] == pytest.approx(10.0, abs=1e-5)
-    assert peer[LEFT] == pytest.approx(4.0, abs=1e-5)
+    assert peer[PEER_FORWARD] == pytest.approx(10.0, abs=1e-5)
+    assert peer[PEER_LEFT] == pytest.approx(4.0, abs=1e-5)
 
 
 @given(
@@ -144,7 +156,9 @@ def test_of_ten_peers_the_freshest_ahead_come_first_then_the_nearest():
     ahead = [(15.0 * k, 0.0, 20.0, 0.0, 0.0, 0.05 * k) for k in range(1, 8)]
     behind = [(-10.0 * k, 0.0, 20.0, 0.0, 0.0, 0.0) for k in range(1, 4)]
 
-    offsets = sorted(shown(observe(make_ego(speed=20.0), make_heard(*behind, *ahead)))[:, FORWARD])
+    offsets = sorted(
+        shown(observe(make_ego(speed=20.0), make_heard(*behind, *ahead)))[:, PEER_FORWARD]
+    )
 
     assert len(offsets) == 8
     assert offsets[0] == pytest.approx(-10.0)  # of the three behind only the nearest is left
@@ -154,7 +168,7 @@ def test_of_ten_peers_the_freshest_ahead_come_first_then_the_nearest():
 def test_values_beyond_the_bounds_are_clipped():
     observation = observe(make_ego(), make_heard((5000.0, 0.0, 20.0, 0.0, 0.0, 0.0)))
 
-    assert shown(observation)[0][FORWARD] == 300.0
+    assert shown(observation)[0][PEER_FORWARD] == 300.0
     assert observation_space().contains(observation)
 
 
@@ -201,6 +215,23 @@ def test_the_ego_knows_how_many_it_hears():
 def test_the_tables_have_one_row_per_number():
     assert len(EGO_FEATURES) == NUM_EGO_FEATURES
     assert len(PEER_FEATURES) == NUM_PEER_FEATURES
+
+
+def test_the_tables_name_each_number_at_its_place():
+    peer_places = [
+        PEER_FORWARD, PEER_LEFT, PEER_RELATIVE_SPEED, PEER_RELATIVE_HEADING, PEER_ACCELERATION,
+        PEER_LOWEST_ACCELERATION, PEER_TIME_SINCE_RECEPTION, PEER_STATE_AGE, PEER_SEQUENCE_GAP,
+        PEER_HOP_COUNT,
+    ]  # fmt: skip
+    ego_places = [EGO_SPEED, EGO_ACCELERATION, EGO_NUM_FRESH_PEERS]
+
+    assert [PEER_FEATURES[place].name for place in peer_places] == [
+        "forward_offset", "left_offset", "relative_speed", "relative_heading", "acceleration",
+        "lowest_acceleration", "time_since_reception", "state_age", "sequence_gap", "hop_count",
+    ]  # fmt: skip
+    assert [EGO_FEATURES[place].name for place in ego_places] == [
+        "speed_0.0s", "acceleration_0.0s", "num_fresh_peers",
+    ]  # fmt: skip
 
 
 def test_an_observation_is_not_overwritten_by_the_next_one():

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from ml.envs.observation import EGO_FEATURES, PEER_FEATURES
-from ml.envs.observation_kernels import HISTORY_STRIDE, NUM_HISTORY_SAMPLES
-from ml.policies import rss, rss_kernels
+from ml.policies import rss
 from ml.policies.rss import rss_demand_mps2, rss_distance_m
-from ml.types import CONTROL_PERIOD_S, MAX_PEERS
+from ml.types import MAX_PEERS, NUM_HISTORY_SAMPLES
 
 PEER_NAMES = [feature.name for feature in PEER_FEATURES]
 
@@ -24,21 +23,6 @@ def make_observation(*peers, speeds=20.0):
     ego = np.zeros(len(EGO_FEATURES), dtype=np.float32)
     ego[:NUM_HISTORY_SAMPLES] = speeds
     return {"ego": ego, "peers": values, "peer_mask": mask}
-
-
-def test_the_rule_reads_the_columns_that_the_table_names():
-    columns = {
-        "FORWARD": "forward_offset", "LEFT": "left_offset", "RELATIVE_SPEED": "relative_speed",
-        "RELATIVE_HEADING": "relative_heading", "ACCELERATION": "acceleration",
-        "TIME_SINCE_RECEPTION": "time_since_reception", "STATE_AGE": "state_age",
-    }  # fmt: skip
-
-    assert {name: PEER_NAMES[getattr(rss_kernels, name)] for name in columns} == columns
-    names = [feature.name for feature in EGO_FEATURES[: rss_kernels.NUM_SPEEDS + 1]]
-    assert names[0] == "speed_0.0s"
-    assert names[-2:] == ["speed_1.0s", "acceleration_0.0s"]
-    assert rss_kernels.NUM_SPEEDS == NUM_HISTORY_SAMPLES
-    assert pytest.approx(HISTORY_STRIDE * CONTROL_PERIOD_S) == rss_kernels.SPEED_STRIDE_S
 
 
 def test_the_formula_gives_the_reference_value(monkeypatch):
