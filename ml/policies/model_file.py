@@ -25,6 +25,7 @@ from safetensors.torch import save as tensor_bytes
 from stable_baselines3 import PPO
 from stable_baselines3.common.policies import ActorCriticPolicy
 
+from ml.bounded_files import MIB, UnusableFileError, read_bounded
 from ml.errors import PolicyError
 from ml.policies.checkpoint import (
     DESCRIPTION_SUFFIX,
@@ -42,8 +43,8 @@ from ml.policies.network_description import (
 from ml.provenance import atomic_path, installed_version, sha256_of_file, software_versions
 
 FORMAT_VERSION = 1
-LARGEST_DESCRIPTION_BYTES = 1 << 20
-LARGEST_TENSORS_BYTES = 1 << 26
+LARGEST_DESCRIPTION_BYTES = MIB
+LARGEST_TENSORS_BYTES = 64 * MIB
 
 _PACKAGE = "roadsense-v2v"
 _SCHEMA_PATH = Path(__file__).with_name("model_file.schema.json")
@@ -314,15 +315,9 @@ def _refuse_constant(name: str) -> NoReturn:
 def _read_bytes(path: Path, largest: int) -> bytes:
     """Return a file's content, or raise PolicyError if there is none or too much of it."""
     try:
-        if not path.is_file():  # a pipe or a device could last for ever
-            raise _no_model(path, "no such file")
-        with path.open("rb") as stream:
-            content = stream.read(largest + 1)
-    except OSError as error:
-        raise _no_model(path, error.strerror or str(error)) from error
-    if len(content) > largest:
-        raise _no_model(path, f"more than {largest:,} bytes")
-    return content
+        return read_bounded(path, largest)
+    except UnusableFileError as error:
+        raise _no_model(path, str(error)) from error
 
 
 def _no_model(path: Path, reason: str) -> PolicyError:
