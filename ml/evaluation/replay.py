@@ -22,7 +22,7 @@ from ml.evaluation.recording_file import read_recording, write_recording
 from ml.evaluation.replay_arguments import parse_replay_args
 from ml.evaluation.run import settle_inputs
 from ml.evaluation.video import write_gif
-from ml.policies.baselines import SCRIPTED_POLICY_NAMES, make_scripted_policy
+from ml.policies.baselines import is_scripted_policy, make_scripted_policy
 from ml.policies.checkpoint import check_fits
 from ml.policies.fast_forward import acting_policy
 from ml.policies.model_file import load_model
@@ -43,7 +43,7 @@ def play(args: argparse.Namespace) -> Recording:
     if args.emulator_params is not None:
         labels["radio_preset"] = Path(args.emulator_params).stem
     scripted = None
-    if args.model in SCRIPTED_POLICY_NAMES:
+    if is_scripted_policy(args.model):
         scripted = make_scripted_policy(args.model)
     env = gym.make(
         ENVIRONMENT_ID,

@@ -18,7 +18,7 @@ from ml.errors import RecordError
 from ml.evaluation.episodes import EpisodeRecord, run_episode
 from ml.evaluation.model_episodes import lone_policy
 from ml.json_files import parse_json
-from ml.policies.baselines import SCRIPTED_POLICY_NAMES, make_scripted_policy
+from ml.policies.baselines import is_scripted_policy, make_scripted_policy
 from ml.policies.checkpoint import check_fits
 from ml.policies.fast_forward import acting_policy
 from ml.policies.model_file import load_model
@@ -81,7 +81,7 @@ def play_again(
         The record, as JSON holds it.
     """
     torch.set_num_threads(num_threads)
-    scripted = make_scripted_policy(model) if model in SCRIPTED_POLICY_NAMES else None
+    scripted = make_scripted_policy(model) if is_scripted_policy(model) else None
     extra = {} if scripted is None else scripted.environment_options
     with closing(gym.make(ENVIRONMENT_ID, **{**environment, **extra})) as env:
         if scripted is not None:

@@ -115,6 +115,14 @@ def test_a_scripted_policy_is_evaluated_by_its_name(base_cfg, capsys):
     assert capsys.readouterr().out.startswith("eebl: 1 episodes, split eval\n")
 
 
+def test_a_rule_with_a_threshold_is_verified_by_its_name(base_cfg, tmp_path, capsys):
+    evaluate(["--model", "eebl@3.0", "--sumo_cfg", str(base_cfg), "--episodes", "1",
+              "--skip_baselines", "--quiet", "--output_dir", str(tmp_path / "e")])  # fmt: skip
+
+    verify([str(tmp_path / "e")])
+    assert "As recorded" in capsys.readouterr().out
+
+
 def test_the_development_split_can_be_judged(run_dir, tmp_path, capsys):
     evaluate(["--model", str(run_dir), "--split", "dev", "--episodes", "1", "--skip_baselines",
               "--output_dir", str(tmp_path)])  # fmt: skip

@@ -86,7 +86,7 @@ def test_a_recording_gives_the_same_video_as_the_episode(short_episodes, base_cf
 
 def test_a_recording_with_whole_numbers_is_shown(short_episodes, base_cfg, tmp_path):
     path = tmp_path / "r.json"
-    replay(["--model", "eebl", "--sumo_cfg", str(base_cfg), "--recording", str(path)])
+    replay(["--model", "eebl@3.0", "--sumo_cfg", str(base_cfg), "--recording", str(path)])
     content = json.loads(path.read_text())
     content["road"]["lanes"] = [{"width_m": 3, "points_m": [[0, 0], [700, 0], [700, 0]]}]
     content["cars"][1]["width_m"] = 2
