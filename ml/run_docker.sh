@@ -4,7 +4,7 @@ set -euo pipefail
 
 readonly WORDS="build test generate train evaluate report demo gui bash help"
 readonly OUTPUT_FLAGS="--output_dir --output_page --output_file"
-readonly PATH_FLAGS="--dataset_dir --sumo_cfg --base_dir --emulator_params --model $OUTPUT_FLAGS"
+readonly PATH_FLAGS="--dataset_dir --sumo_cfg --base_dir --emulator_params --model --protocol --resume $OUTPUT_FLAGS"
 # What a command may write to; the rest of the repository is read-only for it.
 readonly WRITABLE="ml/models ml/scenarios/datasets .cache"
 readonly IMAGE="${ROADSENSE_IMAGE:-roadsense}"
@@ -235,15 +235,25 @@ path_flag() { # argument: the flag that takes a path and that this one is, or ab
   return 1
 }
 
-check_paths() { # arguments
-  local flag
+check_paths() { # arguments: the value of each path flag, and all values of --model
+  local flag='' has_value=yes
   while [ $# -gt 0 ]; do
-    if flag="$(path_flag "${1%%=*}")"; then
-      case "$1" in
-      *=*) check_path "$flag" "${1#*=}" ;;
-      *) [ $# -lt 2 ] || check_path "$flag" "$2" ;;
-      esac
-    fi
+    case "$1" in
+    -*=*)
+      if flag="$(path_flag "${1%%=*}")"; then check_path "$flag" "${1#*=}"; fi
+      has_value=yes
+      ;;
+    -*)
+      flag="$(path_flag "$1")" || flag=''
+      has_value=no
+      ;;
+    *)
+      if [ "$flag" = --model ] || { [ -n "$flag" ] && [ "$has_value" = no ]; }; then
+        check_path "$flag" "$1"
+      fi
+      has_value=yes
+      ;;
+    esac
     shift
   done
 }

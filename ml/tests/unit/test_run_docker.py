@@ -428,7 +428,7 @@ def test_image_of_other_packages_is_warned_of(runner):
 # --- Paths ---------------------------------------------------------------------------------------
 
 FLAGS = ["--dataset_dir", "--sumo_cfg", "--output_dir", "--base_dir", "--emulator_params",
-         "--model", "--output_page", "--output_file"]  # fmt: skip
+         "--model", "--output_page", "--output_file", "--resume", "--protocol"]  # fmt: skip
 
 
 @pytest.mark.parametrize("is_joined", [False, True])
@@ -442,6 +442,18 @@ def test_path_outside_the_repository_is_refused(runner, flag, value, is_joined):
     assert "ROADSENSE_RUN_ARGS" in result.stderr
     assert result.stderr.count("\n") == 1
     assert runner.calls() == []
+
+
+@pytest.mark.parametrize("before", [["--model", "packaged"], ["--model=packaged"]])
+def test_every_policy_of_model_is_checked(runner, before):
+    result = runner("evaluate", *before, "ml/models/runs/a", "/data/b", "--episodes", "9")
+    assert result.returncode == 2
+    assert "--model must be a path that the container sees. Got '/data/b'" in result.stderr
+
+
+@pytest.mark.parametrize("rest", [["--protocol", "release"], ["--episodes", "/9"]])
+def test_names_and_values_of_other_flags_are_no_paths(runner, rest):
+    assert runner("evaluate", "--dataset_dir", "ml/x", *rest).returncode == 0
 
 
 @pytest.mark.parametrize("inside", ["ml/scenarios/base/scenario.sumocfg", "with space"])
