@@ -54,7 +54,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         datasets = {
             "straight road": make_dataset(Path(folder) / "one", num_scenarios=NUM_SCENARIOS),
-            "all training roads": make_dataset(
+            "three training roads": make_dataset(
                 Path(folder) / "all", num_scenarios=NUM_SCENARIOS, bases=TRAINING_BASES
             ),
         }

@@ -18,7 +18,7 @@ from ml.provenance import REPOSITORY_ROOT, git_state, processor_name, software_v
 from ml.scripts.gen_scenarios import main as generate
 
 NO_DEMAND = np.array([-1.0], dtype=np.float32)
-TRAINING_BASES = ("base", "base_curve", "base_hills", "base_urban")
+TRAINING_BASES = ("base", "base_curve", "base_urban")
 
 _Result = TypeVar("_Result")
 
