@@ -81,6 +81,6 @@ docs: $(STAMP) ## Rewrite the generated pages of docs/
 	$(BIN)/python -m ml.evaluation.scripted_table --dataset_dir $(DATASET)-docs --episodes 270 --output_page docs/scripted_policies.md
 	$(BIN)/python -m ml.scripts.write_docs --output_page docs/environment.md --fault_page docs/radio_faults.md
 
-clean: ## Remove the virtual environment and every cache
+clean: ## Remove the virtual environment and the caches of Python and its tools
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find ml -name __pycache__ -type d -prune -exec rm -rf {} +
