@@ -66,9 +66,9 @@ def parse_evaluate_args(argv: Sequence[str] | None = None) -> argparse.Namespace
         "--protocol",
         type=path_text,
         metavar="NAME",
-        help="Judge by a frozen protocol: smoke, screening, release-gates, release, or a .toml "
-        "file. It fixes "
-        "the episodes; the same command continues what is in --output_dir (default: none).",
+        help="Judge by a frozen protocol: smoke, screening, short-gaps, release-gates, release, or "
+        "a .toml file. It fixes the episodes; the same command continues what is in --output_dir "
+        "(default: none).",
     )
     _add_episode_flags(parser, fewest=1, default_episodes=90)
     parser.add_argument(

@@ -1,8 +1,7 @@
 """The frozen protocol of an evaluation: families, radio presets, seeds, sizes and thresholds.
 
-A protocol is a TOML file, fixed before training. Three are packaged: ``smoke``, ``screening`` and
-``release``. Everything that decides an episode is in it or follows from it, so its hash stands in
-every result.
+A protocol is a TOML file, fixed before training; PACKAGED_PROTOCOLS come with the package.
+Everything that decides an episode is in it or follows from it, so its hash stands in every result.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from ml.provenance import sha256_of_file, sha256_of_text
 from ml.seeding import MAX_MASTER_SEED
 
 PROTOCOLS_FOLDER = Path(__file__).resolve().parent / "protocols"
-PACKAGED_PROTOCOLS = ("smoke", "screening", "release-gates", "release")
+PACKAGED_PROTOCOLS = ("smoke", "screening", "short-gaps", "release-gates", "release")
 NOMINAL = "nominal"
 """Name of the radio preset that stands for the packaged parameter file."""
 CASES_VERSION = "1"

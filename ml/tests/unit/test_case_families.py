@@ -15,7 +15,7 @@ from ml.evaluation.protocol import load_protocol
 from ml.evaluation.published_families import r157_headway_s
 from ml.provenance import sha256_of_text
 
-NAMES = ("smoke", "screening", "release-gates", "release")
+NAMES = ("smoke", "screening", "short-gaps", "release-gates", "release")
 PROTOCOLS = {name: load_protocol(name) for name in NAMES}
 CASES = {name: cases_of(PROTOCOLS[name]) for name in NAMES}
 
@@ -36,6 +36,7 @@ def counts(cases, *keys):
     [
         ("smoke", {"H": 36, "D": 9, "N": 10, "M": 13, "C": 18, "R": 14}),
         ("screening", {"H": 300, "D": 300, "N": 300, "M": 300, "C": 300, "R": 300}),
+        ("short-gaps", {"H": 1440, "M": 1440, "C": 450}),
         ("release", {"H": 3000, "D": 1121, "N": 3000, "M": 3000, "C": 3000, "R": 3000}),
     ],
 )
@@ -67,6 +68,11 @@ def test_names_and_seeds_are_unique_and_options_are_known(name):
             "screening",
             "c0c5bb1eabd106c21319e3dec9f25a8896e104ad7107eed679275ebd41b976b8",
             "ea9695b8be800793ec9908c743f047f029ad2487f2446c3dfa6e0904e09a3aa0",
+        ),
+        (
+            "short-gaps",
+            "ce4308de60754ac2bbafd9775a67d9da3cd6e8d033e47724c5031a1257d861a9",
+            "02a8d6ea9fb6f162feb41ddce24028138b45bcb2d4aa781f0904e30ff581728e",
         ),
         (
             "release-gates",

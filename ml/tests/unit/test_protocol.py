@@ -26,7 +26,7 @@ def changed(tmp_path, old, new):
     return path
 
 
-@pytest.mark.parametrize("name", ["smoke", "screening", "release-gates", "release"])
+@pytest.mark.parametrize("name", ["smoke", "screening", "short-gaps", "release-gates", "release"])
 def test_gates_and_presets_are_those_of_the_evaluation_plan(name):
     protocol = load_protocol(name)
 
