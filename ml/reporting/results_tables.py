@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeVar
 
 from ml.reporting.evaluation_folder import FAMILIES
 from ml.reporting.results_folder import Alarms, Collisions, SeedResults
+from ml.reporting.results_gates import gates_of
 from ml.reporting.results_numbers import (
     NONE,
     OverSeeds,
@@ -43,10 +44,9 @@ def families_section(results: SeedResults) -> list[str]:
     """Return a table of collisions for each radio preset, and the false alarms in C."""
     lines = ["## Collisions by family and radio preset", ""]
     for preset in results.presets:
-        gate = "of the gates" if preset in results.gate_presets else "reported, in no gate"
         families = [family for family in FAMILIES if _has_family(results, family, preset)]
         columns = ["policy", *(f"{family}, {FAMILIES[family]}" for family in families)]
-        lines += [f"Radio preset {code_text(preset)}, {gate}:", ""]
+        lines += [f"Radio preset {code_text(preset)}, {use_of_preset(results, preset)}:", ""]
         lines += [*markdown_table(columns, _family_rows(results, families, preset)), ""]
     presets = [
         preset
@@ -56,6 +56,19 @@ def families_section(results: SeedResults) -> list[str]:
     columns = ["policy", *(f"radio {code_text(preset)}" for preset in presets)]
     lines += ["False alarms per hour in C, demands more than 3 m/s² beyond the driver's own:", ""]
     return [*lines, *markdown_table(columns, _alarm_rows(results, presets)), ""]
+
+
+def use_of_preset(results: SeedResults, preset: str) -> str:
+    """Return in words which gates look at a radio preset."""
+    if preset in results.gate_presets:
+        return "of the gates"
+    names = dict.fromkeys(
+        name
+        for seed in results.seeds
+        for name, gate in gates_of(results, seed).items()
+        if any(check["radio_preset"] == preset for check in gate["checks"])
+    )
+    return f"of the gate {', '.join(map(plain, names))}" if names else "reported, in no gate"
 
 
 def _has_family(results: SeedResults, family: str, preset: str) -> bool:

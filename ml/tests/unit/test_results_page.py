@@ -16,8 +16,10 @@ from ml.provenance import sha256_of_file, sha256_of_text
 from ml.reporting.drawing import Drawing
 from ml.reporting.figure_file import Key, Panel, figure_file
 from ml.reporting.results_commands import PagePlan
+from ml.reporting.results_folder import read_seed_results
 from ml.reporting.results_numbers import over_seeds, plain
 from ml.reporting.results_page import main, write_results
+from ml.reporting.results_tables import use_of_preset
 from ml.tests.contract.bad_input_cases import check_line, contents
 from ml.tests.seed_evaluations import SEEDS, save_evaluation, write_seed_evaluation
 
@@ -145,6 +147,15 @@ def test_gates_stand_seed_by_seed_with_what_did_not_pass(page):
     assert "- operating curve, s3, s4, s5, radio `nominal`, fail: no threshold" in section
     assert "- radio off, every seed, radio `radio_off`, open: no hazard" in section
     assert "- canary" not in section
+
+
+def test_every_radio_preset_stands_with_the_gates_that_look_at_it(folder):
+    results = read_seed_results([folder])
+
+    presets = ["nominal", "radio_off", "in_car_relays"]
+    assert [use_of_preset(results, preset) for preset in presets] == [
+        "of the gates", "of the gate radio off", "reported, in no gate",
+    ]  # fmt: skip
 
 
 def test_operating_curves_are_compared_at_each_rate_with_paired_p_values(page):
