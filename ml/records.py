@@ -19,8 +19,12 @@ from ml.provenance import write_text_atomically
 
 def write_json_lines(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write one JSON object a line, the file whole or not at all."""
-    lines = [json.dumps(json_ready(row), allow_nan=False) + "\n" for row in rows]
-    write_text_atomically(path, "".join(lines))
+    write_text_atomically(path, "".join(json_line(json_ready(row)) for row in rows))
+
+
+def json_line(row: Mapping[str, Any]) -> str:
+    """Return a row of strict JSON values as a line; NaN and infinity are refused."""
+    return json.dumps(row, allow_nan=False) + "\n"
 
 
 def append_json_line(path: str | Path, row: Mapping[str, Any]) -> None:
@@ -29,7 +33,7 @@ def append_json_line(path: str | Path, row: Mapping[str, Any]) -> None:
     Raises:
         RecordError: The file cannot be written.
     """
-    line = (json.dumps(row, allow_nan=False) + "\n").encode()
+    line = json_line(row).encode()
     try:
         with Path(path).open("ab", buffering=0) as stream:
             size = os.fstat(stream.fileno()).st_size

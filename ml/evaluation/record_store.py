@@ -7,7 +7,6 @@ that the files depend neither on the number of workers nor on interruptions.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,7 +17,7 @@ from ml.evaluation.episodes import EpisodeRecord
 from ml.evaluation.record_files import RECORDS_FOLDER
 from ml.json_files import parse_json
 from ml.provenance import write_text_atomically
-from ml.records import append_json_line
+from ml.records import append_json_line, json_line
 
 RowKey = tuple[str, str]
 """Radio preset and case id."""
@@ -80,8 +79,8 @@ class RecordStore:
     def put_in_order(self) -> None:
         """Write every policy's rows anew, by radio preset and case."""
         for policy_id in self._rows:
-            lines = (json.dumps(row, allow_nan=False) + "\n" for row in self.rows(policy_id))
-            write_text_atomically(self.path(policy_id), "".join(lines))
+            lines = "".join(map(json_line, self.rows(policy_id)))
+            write_text_atomically(self.path(policy_id), lines)
 
     def _read(self, policy_id: str) -> dict[RowKey, EpisodeRecord]:
         """Return the rows of a policy's file, without a torn last line, which is cut off."""
