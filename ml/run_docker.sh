@@ -236,24 +236,20 @@ path_flag() { # argument: the flag that takes a path and that this one is, or ab
 }
 
 check_paths() { # arguments: the value of each path flag, and all values of --model
-  local flag='' has_value=yes
+  local flag='' value
   while [ $# -gt 0 ]; do
+    value="$1"
     case "$1" in
-    -*=*)
-      if flag="$(path_flag "${1%%=*}")"; then check_path "$flag" "${1#*=}"; fi
-      has_value=yes
-      ;;
     -*)
-      flag="$(path_flag "$1")" || flag=''
-      has_value=no
-      ;;
-    *)
-      if [ "$flag" = --model ] || { [ -n "$flag" ] && [ "$has_value" = no ]; }; then
-        check_path "$flag" "$1"
-      fi
-      has_value=yes
+      flag="$(path_flag "${1%%=*}")" || flag=''
+      value=''
+      case "$1" in *=*) value="${1#*=}" ;; esac
       ;;
     esac
+    if [ -n "$flag" ] && [ -n "$value" ]; then
+      check_path "$flag" "$value"
+      [ "$flag" = --model ] || flag=''
+    fi
     shift
   done
 }
