@@ -19,6 +19,7 @@ from ml.types import (
     HEARD_TIME_SINCE_RECEPTION,
     NUM_EGO_FEATURES,
     NUM_HEARD_FIELDS,
+    NUM_HISTORY_SAMPLES,
     NUM_PEER_FEATURES,
     NUM_SENSED_FIELDS,
     PEER_ACCELERATION,
@@ -223,14 +224,15 @@ def test_the_tables_name_each_number_at_its_place():
         PEER_LOWEST_ACCELERATION, PEER_TIME_SINCE_RECEPTION, PEER_STATE_AGE, PEER_SEQUENCE_GAP,
         PEER_HOP_COUNT,
     ]  # fmt: skip
-    ego_places = [EGO_SPEED, EGO_ACCELERATION, EGO_NUM_FRESH_PEERS]
+    oldest_speed = EGO_SPEED + NUM_HISTORY_SAMPLES - 1
+    ego_places = [EGO_SPEED, oldest_speed, EGO_ACCELERATION, EGO_NUM_FRESH_PEERS]
 
     assert [PEER_FEATURES[place].name for place in peer_places] == [
         "forward_offset", "left_offset", "relative_speed", "relative_heading", "acceleration",
         "lowest_acceleration", "time_since_reception", "state_age", "sequence_gap", "hop_count",
     ]  # fmt: skip
     assert [EGO_FEATURES[place].name for place in ego_places] == [
-        "speed_0.0s", "acceleration_0.0s", "num_fresh_peers",
+        "speed_0.0s", "speed_1.0s", "acceleration_0.0s", "num_fresh_peers",
     ]  # fmt: skip
 
 
