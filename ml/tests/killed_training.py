@@ -1,7 +1,8 @@
 """Kills a training at a chosen moment: ``python -m ml.tests.killed_training EVENT COUNT FLAG...``.
 
 The process ends itself with SIGKILL, which leaves it no time for anything, just before the COUNTth
-EVENT; or in the middle of it, where the event's name begins with ``half``.
+EVENT; or in the middle of it, where the event's name begins with ``half``. With ``EVENT:SIGNAL`` it
+sends that signal to its whole group in place of that, as a terminal does, and the event goes on.
 """
 
 from __future__ import annotations
@@ -77,14 +78,19 @@ EVENTS = {
 
 
 def arm(event, count):
-    """Let the process end at the given occurrence of an event."""
+    """Let the process end, or its group get a signal, at the given occurrence of an event."""
+    event, _, signal_name = event.partition(":")
     seen = []
     for owner, name, ending in EVENTS[event]:
         original = getattr(owner, name)
 
         def instead(*args, original=original, ending=ending, **kwargs):
             seen.append(event)
-            return (ending if len(seen) == count else original)(*args, **kwargs)
+            if len(seen) == count and not signal_name:
+                ending(*args, **kwargs)
+            if len(seen) == count:
+                os.killpg(0, signal.Signals[signal_name])
+            return original(*args, **kwargs)
 
         setattr(owner, name, instead)
 

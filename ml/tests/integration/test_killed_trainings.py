@@ -11,7 +11,6 @@ import time
 import pytest
 
 from ml.provenance import REPOSITORY_ROOT
-from ml.tests.processes import children_of
 from ml.tests.saved_runs import content_of, differences
 from ml.training.run_state import state_folders
 
@@ -111,44 +110,45 @@ def test_training_killed_again_and_again_ends_as_if_it_had_not_been(
     assert json.loads((folder / "manifest.json").read_text())["status"] == "complete"
 
 
-def start(start_interruptible, arguments):
+def start(start_interruptible, module, arguments):
     return start_interruptible(
-        [sys.executable, "-m", "ml.training.train_convoy", *arguments],
+        [sys.executable, "-m", module, *arguments],
         cwd=REPOSITORY_ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
 
 
-def wait_for(path, process):
-    while not path.exists() and process.poll() is None:
-        time.sleep(0.02)
+NOTICE = "stopping after this iteration; a second signal stops at once"
+MOMENTS = {"update": (3, [NOTICE], 384), "development": (1, [], 512)}
+"""Which call of what the signal comes at, what is said, and the steps of the newest state then."""
 
 
 @pytest.mark.parametrize(
-    ("number", "status", "learner"), [(signal.SIGINT, 130, "sb3"), (signal.SIGTERM, 143, "fast")]
+    ("number", "learner", "event"),
+    [
+        (signal.SIGINT, "sb3", "update"),
+        (signal.SIGTERM, "fast", "update"),
+        (signal.SIGTERM, "fast", "development"),
+    ],
 )
 def test_signal_to_every_process_saves_a_state_and_the_run_ends_the_same(
-    whole_runs, tmp_path, start_interruptible, number, status, learner
+    whole_runs, tmp_path, start_interruptible, number, learner, event
 ):
     folder = tmp_path / "run"
-    process = start(start_interruptible, flags_of(learner, 2, folder))
-    wait_for(folder / "checkpoints" / "state_256", process)
-    for one in (process.pid, *children_of(process.pid)):
-        os.kill(one, number)
-    _, error = process.communicate(timeout=60)
+    count, said, newest = MOMENTS[event]
+    arguments = [f"{event}:{number.name}", str(count), *flags_of(learner, 2, folder)]
+    process = start(start_interruptible, "ml.tests.killed_training", arguments)
+    _, error = process.communicate(timeout=600)
     assert (process.returncode, error.splitlines()) == (
-        status,
-        [
-            "stopping after this iteration; a second signal stops at once",
-            f"interrupted; go on with --resume {folder}",
-        ],
+        128 + number,
+        [*said, f"interrupted; go on with --resume {folder}"],
     )
     # No worker was lost: they leave both signals to their parent.
-    (entry,) = [
-        json.loads((path / "state.json").read_text())["content"]["workers"]
-        for steps, path in state_folders(folder / "checkpoints").items()
-        if steps == max(state_folders(folder / "checkpoints"))
-    ]
-    assert entry == {"lost": 0, "hung": 0, "recycled": 0, "replayed_steps": 0}
+    states = state_folders(folder / "checkpoints")
+    assert max(states) == newest
+    state = json.loads((states[newest] / "state.json").read_text())
+    assert state["content"]["workers"] == {
+        "lost": 0, "hung": 0, "recycled": 0, "replayed_steps": 0,
+    }  # fmt: skip
 
     result = train("--resume", str(folder), "--quiet")
 
@@ -160,8 +160,9 @@ def test_signal_to_every_process_saves_a_state_and_the_run_ends_the_same(
 def test_signal_during_the_imitation_ends_at_once(tmp_path, start_interruptible, number):
     folder = tmp_path / "run"
     flags = [*flags_of("fast", 2, folder), "--imitation_episodes", "400"]
-    process = start(start_interruptible, flags)
-    wait_for(folder / "manifest.json", process)
+    process = start(start_interruptible, "ml.training.train_convoy", flags)
+    while not (folder / "manifest.json").exists() and process.poll() is None:
+        time.sleep(0.02)
     process.send_signal(number)
     _, error = process.communicate(timeout=60)
     (line,) = error.splitlines()
