@@ -9,6 +9,7 @@ from ml.reporting.results_figures import age_figure, age_table, operating_figure
 from ml.reporting.results_finding import finding_text
 from ml.reporting.results_folder import SeedResults
 from ml.reporting.results_gates import curve_table, gates_section
+from ml.reporting.results_numbers import plain
 from ml.reporting.results_readme import readme_with_results
 from ml.reporting.results_tables import families_section, rank_one_section
 
@@ -82,7 +83,7 @@ def results_markdown(results: SeedResults, plan: PagePlan) -> str:
     """
     few = f" {len(results.seeds)} seeds are few: at least {_FEW_SEEDS} are asked for."
     lines = [
-        "# Results",
+        f"# Results by the protocol {plain(results.first['protocol']['name'])}",
         "",
         finding_text(results),
         "",
