@@ -58,7 +58,9 @@ _BASE = BaseRoad(
     )
 )
 
-_TEST_TRACK = BaseRoad((RoadElement(6000.0),))
+_TEST_TRACK = BaseRoad(
+    (RoadElement(6000.0),), BaseSettings("Straight road of the protocols; held out", held_out=True)
+)
 
 _HIGHWAY = BaseRoad(
     (
