@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
-
-from ml.bounded_files import LARGEST_DOCUMENT_BYTES
+from ml.bounded_files import LARGEST_DOCUMENT_BYTES, UnusableFileError
 from ml.errors import RecordError
 from ml.json_files import read_json
+from ml.json_schema import check_form
 from ml.provenance import write_text_atomically
 
 if TYPE_CHECKING:
@@ -49,11 +48,8 @@ def read_recording(path: str | Path) -> Recording:
     """
     try:
         content = read_json(path, LARGEST_DOCUMENT_BYTES)
-        jsonschema.validate(content, json.loads(_SCHEMA_PATH.read_text(encoding="utf-8")))
-    except jsonschema.ValidationError as error:
-        place = ".".join(map(str, error.absolute_path)) or "the whole"
-        raise _no_recording(path, f"{place}: {error.message:.200}") from error
-    except (ValueError, OverflowError) as error:
+        check_form(content, _SCHEMA_PATH)
+    except UnusableFileError as error:
         raise _no_recording(path, str(error)) from error
     problem = _inconsistency(content)
     if problem is not None:

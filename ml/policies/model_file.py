@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-import jsonschema
 import numpy as np
 import torch
 from gymnasium import spaces
@@ -27,6 +26,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 
 from ml.bounded_files import MIB, UnusableFileError, read_bounded
 from ml.errors import PolicyError
+from ml.json_schema import check_form
 from ml.policies.checkpoint import (
     DESCRIPTION_SUFFIX,
     TENSORS_SUFFIX,
@@ -284,13 +284,10 @@ def _read_description(path: Path) -> dict[str, Any]:
     try:
         description = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
         _check_version(path, description)
-        jsonschema.validate(description, json.loads(_SCHEMA_PATH.read_text(encoding="utf-8")))
-    except jsonschema.ValidationError as error:
-        place = ".".join(map(str, error.absolute_path)) or "the whole"
-        raise _no_model(path, f"{place}: {error.message:.200}") from error
+        check_form(description, _SCHEMA_PATH)
     except PolicyError:
         raise
-    except (ValueError, RecursionError, OverflowError) as error:
+    except (ValueError, RecursionError) as error:
         raise _no_model(path, str(error)) from error
     checked: dict[str, Any] = description
     return checked

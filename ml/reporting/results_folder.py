@@ -6,14 +6,11 @@ written, and which records it was made from.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import jsonschema
 
 from ml.bounded_files import LARGEST_DOCUMENT_BYTES, UnusableFileError
 from ml.errors import ConfigError, RecordError, nearest_name_hint
@@ -23,6 +20,7 @@ from ml.evaluation.statistics import Interval, clopper_pearson, poisson_rate_int
 from ml.evaluation.verdict import FALSE_ALARM_LEVEL_MPS2
 from ml.file_sums import SUMS_FILE, read_sums
 from ml.json_files import read_json
+from ml.json_schema import check_form
 from ml.provenance import sha256_of_file
 
 Json = dict[str, Any]
@@ -225,10 +223,7 @@ def _read_evaluation(folder: Path) -> Evaluation:
     sums = read_sums(folder)
     try:
         content = read_json(path, LARGEST_DOCUMENT_BYTES)
-        jsonschema.validate(content, json.loads(_SCHEMA_FILE.read_text(encoding="utf-8")))
-    except jsonschema.ValidationError as error:
-        place = ".".join(map(str, error.absolute_path)) or "the whole"
-        raise _no_evaluation(path, f"{place}: {error.message:.200}") from error
+        check_form(content, _SCHEMA_FILE)
     except UnusableFileError as error:
         raise _no_evaluation(path, str(error)) from error
     if sums.get(EVALUATION_FILE) != sha256_of_file(path):
