@@ -26,7 +26,7 @@ def flags_of(learner, num_envs, folder):
     return [
         "--learner", learner, "--n_envs", str(num_envs), "--total_timesteps", "1024",
         "--n_steps", "128", "--checkpoint_interval", "256", "--dev_interval", "512",
-        "--dev_episodes", "2", "--eval_episodes", "2", "--skip_baselines", "--quiet",
+        "--dev_episodes", "1", "--eval_episodes", "2", "--skip_baselines", "--quiet",
         "--run_id", "r", "--output_dir", str(folder),
     ]  # fmt: skip
 
