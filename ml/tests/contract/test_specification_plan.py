@@ -951,10 +951,11 @@ class TestMain:
     def test_main_with_ppo_and_gym_patched_writes_the_metrics(
         self, tmp_path, mock_model, monkeypatch, skip
     ):
-        words = ["--run_id", "mine", "--output_dir", str(tmp_path), "--eval_episodes", "4"]
-        monkeypatch.setattr(
-            sys, "argv", ["train_convoy.py", *words, *(["--skip_eval"] if skip else [])]
-        )
+        words = [
+            "train_convoy.py", "--run_id", "mine", "--output_dir", str(tmp_path),
+            "--eval_episodes", "4", "--imitation_episodes", "0",
+        ]  # fmt: skip
+        monkeypatch.setattr(sys, "argv", [*words, *(["--skip_eval"] if skip else [])])
         with patch(f"{MODULE}.PPO") as ppo, patch(f"{MODULE}.gym") as gym:
             make_trainable_ppo(ppo, mock_model)
             ppo.load.return_value = mock_model
