@@ -53,7 +53,7 @@ def main() -> None:
     rows: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         datasets = {
-            "straight road": make_dataset(Path(folder) / "one", num_scenarios=NUM_SCENARIOS),
+            "one road": make_dataset(Path(folder) / "one", num_scenarios=NUM_SCENARIOS),
             "three training roads": make_dataset(
                 Path(folder) / "all", num_scenarios=NUM_SCENARIOS, bases=TRAINING_BASES
             ),
