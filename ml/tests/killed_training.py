@@ -2,7 +2,7 @@
 
 The process ends itself with SIGKILL, which leaves it no time for anything, just before the COUNTth
 EVENT; or in the middle of it, where the event's name begins with ``half``. With ``EVENT:SIGNAL`` it
-sends that signal to its whole group in place of that, as a terminal does, and the event goes on.
+sends that signal to its children and itself in place of that, and the event goes on.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from stable_baselines3.common.callbacks import CallbackList
 
 from ml.command_line import run_command
 from ml.envs.episode_memory import RememberedEpisodes
+from ml.tests.processes import children_of
 from ml.training import callbacks, learning, resumption, run_state
 from ml.training.development import DevelopmentEpisodes
 from ml.training.fast_ppo import FastPPO
@@ -26,6 +27,14 @@ from ml.training.vector_adapter import WorkersVecEnv
 
 def end():
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def send_to_all(number):
+    """Send a signal to the children, which are no part of this group, and then to this process."""
+    children = children_of(os.getpid())
+    assert children
+    for one in (*children, os.getpid()):
+        os.kill(one, number)
 
 
 def half_bytes(path, content):
@@ -78,7 +87,7 @@ EVENTS = {
 
 
 def arm(event, count):
-    """Let the process end, or its group get a signal, at the given occurrence of an event."""
+    """Let the process end, or all processes get a signal, at an event's given occurrence."""
     event, _, signal_name = event.partition(":")
     seen = []
     for owner, name, ending in EVENTS[event]:
@@ -87,9 +96,9 @@ def arm(event, count):
         def instead(*args, original=original, ending=ending, **kwargs):
             seen.append(event)
             if len(seen) == count and not signal_name:
-                ending(*args, **kwargs)
+                return ending(*args, **kwargs)
             if len(seen) == count:
-                os.killpg(0, signal.Signals[signal_name])
+                send_to_all(signal.Signals[signal_name])
             return original(*args, **kwargs)
 
         setattr(owner, name, instead)
