@@ -23,7 +23,9 @@ def track_dataset_dir(tmp_path_factory):
     """Scenarios on a copy of the straight test track that may be in a training split, too."""
     folder = tmp_path_factory.mktemp("datasets") / "track"
     track = REPOSITORY_ROOT / "ml" / "scenarios" / "base_test_track"
-    base = shutil.copytree(track, folder.parent / "base", ignore=lambda *_: ["base.json"])
+    base = shutil.copytree(
+        track, folder.parent / "base", ignore=shutil.ignore_patterns("base.json")
+    )
     generate(
         ["--base_dir", str(base), "--output_dir", str(folder), "--seed", "11", "--train_count",
          "9", "--eval_count", "90", "--quiet"]
